@@ -1,0 +1,3 @@
+//! A native node for Erlang and Elixir clusters.
+
+pub mod term;

@@ -1,0 +1,3 @@
+//! The `tiebeam` program.
+
+fn main() {}
