@@ -1,3 +1,7 @@
 //! A native node for Erlang and Elixir clusters.
 
+pub mod etf;
 pub mod term;
+
+#[expect(dead_code, reason = "the layers that carry signals are built on it next")]
+mod signal;
