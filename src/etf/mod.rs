@@ -1,5 +1,25 @@
 //! The external term format, as the distribution speaks it.
+//!
+//! [`decode`] and [`encode`] are `binary_to_term` and `term_to_binary`. [`Encoded`] is a term that
+//! stays as bytes until somebody wants to look.
 
+mod decode;
+mod encode;
 mod encoded;
+mod error;
+pub(crate) mod put;
+pub(crate) mod reader;
+pub(crate) mod tag;
+pub(crate) mod token;
+mod walk;
 
-pub use self::encoded::Encoded;
+pub(crate) use self::decode::decode_front;
+pub use self::decode::{Limits, decode, decode_with};
+pub use self::encode::encode;
+pub(crate) use self::encode::encode_into;
+pub use self::encoded::{Elements, Encoded};
+pub use self::error::{DecodeError, DecodeErrorKind, EncodeError};
+pub(crate) use self::walk::skip;
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! Atoms: interned names, compared by address.
 
+use std::cell::Cell;
 use std::fmt;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::{LazyLock, PoisonError, RwLock};
@@ -49,13 +50,24 @@ impl Atom {
     /// # Errors
     /// [`AtomError`], for a text of more than 255 characters or a full table.
     pub fn try_new(text: &str) -> Result<Self, AtomError> {
+        if let Some(atom) = Self::recent(text.as_bytes()) {
+            return Ok(atom);
+        }
         let hash = TABLE.hasher.hash_one(text);
         let known = TABLE.entries.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(entry) = known.find(hash, |entry| *entry.text == *text) {
-            return Ok(Self(entry));
-        }
+        let found = known.find(hash, |entry| *entry.text == *text).map(|entry| Self(entry));
         drop(known);
-        TABLE.insert(hash, text)
+        let atom = found.map_or_else(|| TABLE.insert(hash, text), Ok)?;
+        RECENT.with(|recent| recent[slot(text.as_bytes())].set(Some(atom)));
+        Ok(atom)
+    }
+
+    /// The atom of this text, if this thread met it lately: no lock, no hash of the whole text, and
+    /// no check that it is UTF-8, since only atoms are remembered.
+    #[inline]
+    pub(crate) fn recent(text: &[u8]) -> Option<Self> {
+        let found = RECENT.with(|recent| recent[slot(text)].get())?;
+        (found.as_str().as_bytes() == text).then_some(found)
     }
 
     /// The text.
@@ -75,6 +87,30 @@ impl Atom {
     pub(crate) fn phash(self) -> u32 {
         self.0.phash
     }
+}
+
+const SLOTS: usize = 512;
+
+thread_local! {
+    /// The atom that last came by, for each of `SLOTS` hashes.
+    static RECENT: [Cell<Option<Atom>>; SLOTS] = const { [const { Cell::new(None) }; SLOTS] };
+}
+
+/// A hash of the length and of the first and last eight bytes: atoms that differ only between those
+/// share a slot and push each other out, which costs time and nothing else.
+#[inline]
+fn slot(text: &[u8]) -> usize {
+    let ends = match (text.first_chunk(), text.last_chunk()) {
+        (Some(first), Some(last)) => u64::from_le_bytes(*first) ^ u64::from_le_bytes(*last).rotate_left(29),
+        _ => match (text.first_chunk(), text.last_chunk()) {
+            (Some(first), Some(last)) => {
+                u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << 32
+            }
+            _ => text.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+        },
+    };
+    let mixed = (ends ^ text.len() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    (mixed >> (u64::BITS - SLOTS.ilog2())) as usize
 }
 
 struct Table {

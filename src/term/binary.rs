@@ -37,6 +37,11 @@ impl Binary {
         Self(Repr::Inline { len: bytes.len() as u8, bytes: inline })
     }
 
+    /// Whether a binary of this length, cut out of a frame, is kept as a slice of it.
+    pub(crate) fn is_worth_sharing(len: usize) -> bool {
+        len >= SHARED_FROM
+    }
+
     /// The bytes, without a copy where they are shared already.
     #[must_use]
     pub fn to_bytes(&self) -> Bytes {
@@ -76,7 +81,7 @@ impl Deref for Binary {
 
 impl From<Bytes> for Binary {
     fn from(bytes: Bytes) -> Self {
-        if bytes.len() < SHARED_FROM { Self::copied(&bytes) } else { Self(Repr::Shared(Arc::new(bytes))) }
+        if Self::is_worth_sharing(bytes.len()) { Self(Repr::Shared(Arc::new(bytes))) } else { Self::copied(&bytes) }
     }
 }
 
