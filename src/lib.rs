@@ -1,6 +1,8 @@
 //! A native node for Erlang and Elixir clusters.
 
+pub mod epmd;
 pub mod etf;
+pub mod net;
 pub mod term;
 
 #[expect(dead_code, reason = "the layers that carry signals are built on it next")]

@@ -1,0 +1,3 @@
+//! Sockets and the tasks that serve them.
+
+pub mod epmd_client;
