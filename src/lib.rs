@@ -1,6 +1,7 @@
 //! A native node for Erlang and Elixir clusters.
 
 pub mod epmd;
+pub mod dflags;
 pub mod etf;
 pub mod net;
 pub mod term;
