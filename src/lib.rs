@@ -1,12 +1,12 @@
 //! A native node for Erlang and Elixir clusters.
 
-pub mod epmd;
 pub mod dflags;
+pub mod epmd;
 pub mod etf;
-pub mod net;
 #[expect(dead_code, reason = "the sockets that drive it come next")]
 #[cfg_attr(not(test), expect(unused_imports, reason = "likewise"))]
 pub mod handshake;
+pub mod net;
 pub mod term;
 
 #[expect(dead_code, reason = "the layers that carry signals are built on it next")]
