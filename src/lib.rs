@@ -7,6 +7,7 @@ pub mod etf;
 #[cfg_attr(not(test), expect(unused_imports, reason = "likewise"))]
 pub mod handshake;
 pub mod net;
+pub mod phash2;
 pub mod term;
 
 #[expect(dead_code, reason = "the layers that carry signals are built on it next")]

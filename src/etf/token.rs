@@ -6,6 +6,7 @@
 use super::error::{DecodeError, DecodeErrorKind};
 use super::reader::{Reader, Shared};
 use super::tag::Tag;
+use crate::term::atom::hashpjw;
 use crate::term::{Atom, AtomError, Creation, Pid, Port, Ref};
 
 /// A leaf, or the head of a container whose elements follow.
@@ -387,6 +388,24 @@ impl AtomText<'_> {
                 None => intern_text(std::str::from_utf8(bytes).map_err(|_utf8| DecodeErrorKind::AtomText)?),
             },
             Self::Latin1(bytes) => intern_text(&latin1(bytes)),
+        }
+    }
+
+    /// The hash of its text that `phash2` starts from; no atom is made for it.
+    pub(crate) fn phash(self) -> Result<u32, DecodeErrorKind> {
+        match self {
+            Self::Known(atom) => Ok(atom.phash()),
+            Self::Utf8(bytes) => match Atom::recent(bytes) {
+                Some(atom) => Ok(atom.phash()),
+                None => {
+                    self.check()?;
+                    std::str::from_utf8(bytes).map(hashpjw).map_err(|_utf8| DecodeErrorKind::AtomText)
+                }
+            },
+            Self::Latin1(bytes) => {
+                self.check()?;
+                Ok(hashpjw(&latin1(bytes)))
+            }
         }
     }
 

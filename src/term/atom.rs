@@ -142,7 +142,7 @@ impl Table {
 }
 
 /// `atom_hash` of the emulator: U+0080..U+00FF count as one Latin-1 step, all else byte by byte.
-fn hashpjw(text: &str) -> u32 {
+pub(crate) fn hashpjw(text: &str) -> u32 {
     let step = |hash: u32, value: u32| {
         let hash = (hash << 4).wrapping_add(value);
         let high = hash & 0xF000_0000;

@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use super::atom::Atom;
 
@@ -142,7 +143,10 @@ impl fmt::Debug for Port {
 }
 
 /// A reference: a unique value, or an alias to send to, of one to five words.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+///
+/// Words of zero at the end do not tell references apart, on a BEAM neither, but all are kept: an
+/// alias is only known to its node by the words it was sent with.
+#[derive(Clone, Copy)]
 pub struct Ref {
     /// The node that made it.
     pub node: Atom,
@@ -176,10 +180,21 @@ impl Ord for Ref {
     /// Erlang's order: node, creation, then the words from the last to the first.
     fn cmp(&self, other: &Self) -> Ordering {
         let ids = |r: &Self| (r.node, r.creation);
-        ids(self)
-            .cmp(&ids(other))
-            .then_with(|| self.words.iter().rev().cmp(other.words.iter().rev()))
-            .then_with(|| self.len.cmp(&other.len))
+        ids(self).cmp(&ids(other)).then_with(|| self.words.iter().rev().cmp(other.words.iter().rev()))
+    }
+}
+
+impl PartialEq for Ref {
+    fn eq(&self, other: &Self) -> bool {
+        self.words == other.words && self.node == other.node && self.creation == other.creation
+    }
+}
+
+impl Eq for Ref {}
+
+impl Hash for Ref {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.node, self.creation, self.words).hash(state);
     }
 }
 
@@ -227,6 +242,7 @@ mod tests {
         let make = |words: &[u32]| Ref::new(Atom::new("a@h"), Creation(1), words).expect("one to five words");
         assert!(make(&[9, 0, 1]) < make(&[0, 0, 2]));
         assert!(make(&[1, 5, 2]) < make(&[0, 6, 2]));
+        assert_eq!(make(&[1]), make(&[1, 0, 0]));
         assert_eq!(Ref::new(Atom::new("a@h"), Creation(1), &[]), None);
     }
 }

@@ -11,6 +11,7 @@ mod id;
 mod integer;
 mod list;
 mod map;
+mod order;
 
 use std::hash::{Hash, Hasher};
 use std::ops::Deref;
