@@ -1,5 +1,8 @@
 //! A native node for Erlang and Elixir clusters.
 
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod cli;
 pub mod dflags;
 pub mod epmd;
 pub mod etf;

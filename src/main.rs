@@ -1,3 +1,7 @@
 //! The `tiebeam` program.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tiebeam::cli::main()
+}

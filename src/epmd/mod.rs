@@ -25,6 +25,9 @@ pub(crate) mod registry;
 pub(crate) mod reply;
 pub(crate) mod request;
 
+pub(crate) use config::parse_addresses;
+pub(crate) use reply::parse_names;
+
 pub use config::Config;
 pub use error::{Error, Phase};
 pub use registration::Registration;
