@@ -11,6 +11,7 @@ pub mod etf;
 pub mod handshake;
 pub mod net;
 pub mod phash2;
+pub mod serde;
 pub mod term;
 
 #[expect(dead_code, reason = "the layers that carry signals are built on it next")]

@@ -4,6 +4,7 @@ use std::slice;
 
 use bytes::Bytes;
 
+use super::encoded::Encoded;
 use super::error::EncodeError;
 use super::put;
 use super::tag::{Tag, VERSION};
@@ -46,9 +47,22 @@ pub(crate) const PIECE_FROM: usize = 16 << 10;
 pub(crate) struct Output {
     pub(crate) bytes: Vec<u8>,
     /// Finished pieces in front of `bytes`.
-    pieces: Vec<Bytes>,
+    pieces: Vec<Piece>,
     /// Whether large shared binaries become pieces.
     splits: bool,
+}
+
+enum Piece {
+    /// Ours, so a count in it can still be written.
+    Written(Vec<u8>),
+    Shared(Bytes),
+}
+
+/// A place in the output, of four bytes to be written later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Mark {
+    piece: usize,
+    pub(crate) at: usize,
 }
 
 /// What is left to write of a container.
@@ -79,21 +93,51 @@ impl Output {
 
     pub(crate) fn finish(mut self) -> (Bytes, Vec<Bytes>) {
         if self.pieces.is_empty() {
-            return (self.bytes.into(), self.pieces);
+            return (self.bytes.into(), Vec::new());
         }
         if !self.bytes.is_empty() {
-            self.pieces.push(self.bytes.into());
+            self.pieces.push(Piece::Written(self.bytes));
         }
-        let first = self.pieces.remove(0);
-        (first, self.pieces)
+        let mut pieces = self.pieces.into_iter().map(|piece| match piece {
+            Piece::Written(bytes) => bytes.into(),
+            Piece::Shared(bytes) => bytes,
+        });
+        (pieces.next().unwrap_or_default(), pieces.collect())
+    }
+
+    /// Where the next byte goes.
+    pub(crate) fn mark(&self) -> Mark {
+        Mark { piece: self.pieces.len(), at: self.bytes.len() }
+    }
+
+    /// Writes the four bytes at a mark.
+    pub(crate) fn patch(&mut self, mark: Mark, value: u32) {
+        let bytes = match self.pieces.get_mut(mark.piece) {
+            Some(Piece::Written(bytes)) => bytes,
+            Some(Piece::Shared(_)) => unreachable!("marks are places in bytes that we write"),
+            None => &mut self.bytes,
+        };
+        bytes[mark.at..mark.at + 4].copy_from_slice(&value.to_be_bytes());
+    }
+
+    /// A term that was encoded before; every second of its pieces is the content of a large binary.
+    pub(crate) fn encoded(&mut self, encoded: &Encoded) {
+        let standalone = encoded.standalone();
+        for (number, piece) in standalone.segments().enumerate() {
+            if number % 2 == 0 {
+                self.bytes.extend_from_slice(piece);
+            } else {
+                self.content(piece, || Some(piece.clone()));
+            }
+        }
     }
 
     /// The content of a binary whose head was written.
     pub(crate) fn content(&mut self, bytes: &[u8], shared: impl FnOnce() -> Option<Bytes>) {
         if self.splits && bytes.len() >= PIECE_FROM {
             if let Some(shared) = shared() {
-                self.pieces.push(std::mem::take(&mut self.bytes).into());
-                self.pieces.push(shared);
+                self.pieces.push(Piece::Written(std::mem::take(&mut self.bytes)));
+                self.pieces.push(Piece::Shared(shared));
                 return;
             }
         }

@@ -3,15 +3,15 @@
 //! [`decode`] and [`encode`] are `binary_to_term` and `term_to_binary`. [`Encoded`] is a term that
 //! stays as bytes until somebody wants to look.
 
-mod decode;
-mod encode;
+pub(crate) mod decode;
+pub(crate) mod encode;
 mod encoded;
 mod error;
 pub(crate) mod put;
 pub(crate) mod reader;
 pub(crate) mod tag;
 pub(crate) mod token;
-mod walk;
+pub(crate) mod walk;
 
 pub(crate) use self::decode::decode_front;
 pub use self::decode::{Limits, decode, decode_with};

@@ -48,7 +48,13 @@ pub(crate) fn float(out: &mut Vec<u8>, value: f64) {
 
 #[inline]
 pub(crate) fn atom(out: &mut Vec<u8>, atom: Atom) {
-    let text = atom.as_str().as_bytes();
+    atom_text(out, atom.as_str());
+}
+
+/// An atom by its text, of at most 255 characters.
+#[inline]
+pub(crate) fn atom_text(out: &mut Vec<u8>, text: &str) {
+    let text = text.as_bytes();
     match u8::try_from(text.len()) {
         Ok(len) => out.extend_from_slice(&[Tag::SMALL_ATOM_UTF8.0, len]),
         // 255 characters of four bytes at most.
