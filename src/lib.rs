@@ -4,6 +4,9 @@
 #[doc(hidden)]
 pub mod cli;
 pub mod dflags;
+#[cfg_attr(not(test), expect(dead_code, reason = "the sockets that drive it come next"))]
+#[expect(unused_imports, reason = "likewise")]
+pub mod dist;
 pub mod epmd;
 pub mod etf;
 #[expect(dead_code, reason = "the sockets that drive it come next")]

@@ -19,7 +19,7 @@ pub use self::encode::encode;
 pub(crate) use self::encode::encode_into;
 pub use self::encoded::{Elements, Encoded};
 pub use self::error::{DecodeError, DecodeErrorKind, EncodeError};
-pub(crate) use self::walk::skip;
+pub(crate) use self::walk::{skip, skip_one};
 
 #[cfg(test)]
 mod tests;
