@@ -22,4 +22,6 @@ pub use self::error::{DecodeError, DecodeErrorKind, EncodeError};
 pub(crate) use self::walk::{skip, skip_one};
 
 #[cfg(test)]
+pub(crate) mod arbitrary;
+#[cfg(test)]
 mod tests;

@@ -309,3 +309,121 @@ fn the_corpora_come_out_as_they_went_in() {
         assert_eq!(decode(&encode(&term).unwrap()), Ok(term), "{}", path.display());
     }
 }
+
+mod random {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::etf::arbitrary::terms;
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_decodes_to_the_same_term(term in terms()) {
+            let bytes = encode(&term).unwrap();
+            prop_assert_eq!(skip(&bytes.slice(1..), &[]), Ok(bytes.len() - 1));
+            prop_assert_eq!(decode(&bytes), Ok(term.clone()));
+            let pieces = Encoded::new(&term).unwrap();
+            prop_assert_eq!(pieces.term(), Ok(term.clone()));
+            prop_assert_eq!(pieces.segments().map(|piece| &piece[..]).collect::<Vec<_>>().concat(), &bytes[1..]);
+            prop_assert_eq!(pieces.hash32(), Ok(crate::phash2::hash32(&term)));
+            prop_assert_eq!(Encoded::from_frame(bytes.slice(1..), [].into()).hash32(), Ok(crate::phash2::hash32(&term)));
+            prop_assert_eq!(Encoded::of(&term).unwrap().decode::<Term>(), Ok(term));
+        }
+
+        #[test]
+        fn cached_atoms_make_no_difference(term in terms()) {
+            let atoms: Arc<[Atom]> = [Atom::new("ok"), Atom::new("a"), Atom::new("é")].into();
+            let bytes = with_cached_atoms(&encode(&term).unwrap()[1..], &atoms);
+            let encoded = Encoded::from_frame(bytes.clone(), atoms.clone());
+            prop_assert_eq!(skip(&bytes, &atoms), Ok(bytes.len()));
+            prop_assert_eq!(encoded.term(), Ok(term.clone()));
+            prop_assert_eq!(encoded.hash32(), Ok(crate::phash2::hash32(&term)));
+            let mut out = vec![131];
+            encoded.write_to(&mut out);
+            prop_assert_eq!(decode(&out.into()), Ok(term.clone()));
+            prop_assert_eq!(encoded.standalone().term(), Ok(term));
+        }
+
+        #[test]
+        fn eetf_reads_what_we_write_and_we_what_it_writes(term in terms()) {
+            let bytes = encode(&term).unwrap();
+            let Some(theirs) = eetf_term(&term, &bytes) else { return Ok(()) };
+            let mut written = Vec::new();
+            theirs.encode(&mut written).unwrap();
+            prop_assert_eq!(decode(&written.into()), Ok(term));
+        }
+    }
+
+    /// What `eetf` makes of a term, where it is right: it has no records, no string of more than 65,535
+    /// bytes, takes negative numbers for bytes of a string, merges the zeros as keys, knows only small
+    /// numbers in funs, and swaps what is written for bit strings and empty big numbers.
+    fn eetf_term(term: &Term, bytes: &Bytes) -> Option<::eetf::Term> {
+        fn safe(term: &Term) -> bool {
+            match term {
+                Term::Record(_) | Term::Local(_) => false,
+                Term::List(list) if list.tail().is_none() && list.as_bytes().is_none() => {
+                    let byte = |item: &Term| item.as_i64().is_some_and(|n| (i64::from(i32::MIN)..256).contains(&n));
+                    let items = list.as_terms().unwrap_or_default();
+                    (items.is_empty() || !items.iter().all(byte)) && items.iter().all(safe)
+                }
+                Term::List(list) => list.as_terms().unwrap_or_default().iter().chain(list.tail()).all(safe),
+                Term::Tuple(items) => items.iter().all(safe),
+                Term::Map(map) => map.iter().all(|(key, value)| safe(key) && safe(value) && !zero(key)),
+                Term::Fun(fun) => match &**fun {
+                    Fun::Export { .. } => true,
+                    Fun::Local(fun) => {
+                        let small = |n: &crate::term::Integer| n.to_i64().is_some_and(|n| i32::try_from(n).is_ok());
+                        small(&fun.old_index) && small(&fun.old_uniq) && fun.free.iter().all(safe)
+                    }
+                },
+                _ => true,
+            }
+        }
+        /// Holds a float that `eetf` cannot tell apart from another.
+        fn zero(term: &Term) -> bool {
+            format!("{term:?}").contains("0.0")
+        }
+        safe(term).then(|| ::eetf::Term::decode(std::io::Cursor::new(bytes)).unwrap())
+    }
+
+    /// Writes references to a frame's header in place of these atoms.
+    fn with_cached_atoms(bytes: &[u8], atoms: &[Atom]) -> Bytes {
+        let source = Bytes::copy_from_slice(bytes);
+        let mut reader = reader::Reader::new(&source, &[]);
+        let mut out = Vec::new();
+        while reader.left() > 0 {
+            let before = reader.clone();
+            let token = reader.token().unwrap();
+            let raw = before.since(&reader);
+            match token {
+                token::Token::Atom(text) => {
+                    let atom = text.intern().unwrap();
+                    match atoms.iter().position(|other| *other == atom) {
+                        Some(at) => out.extend([82, at as u8]),
+                        None => out.extend_from_slice(raw),
+                    }
+                }
+                token::Token::Pid(raw_pid) => {
+                    let node = raw_pid.node.intern().unwrap();
+                    let Some(at) = atoms.iter().position(|other| *other == node) else {
+                        out.extend_from_slice(raw);
+                        continue;
+                    };
+                    out.extend([raw[0], 82, at as u8]);
+                    out.extend_from_slice(&raw[raw.len() - 12..]);
+                }
+                token::Token::Fun => {
+                    reader.fun_head().unwrap();
+                    out.extend_from_slice(before.since(&reader));
+                }
+                token::Token::Record => {
+                    let fields = reader.record_head().unwrap().fields;
+                    (0..fields).for_each(|_| assert!(reader.atom().is_ok()));
+                    out.extend_from_slice(before.since(&reader));
+                }
+                _ => out.extend_from_slice(raw),
+            }
+        }
+        out.into()
+    }
+}

@@ -309,8 +309,8 @@ enum Tree {
     Wide(u128),
     Float(f64),
     Text(String),
-    Pair(Box<Tree>, Option<char>),
-    Fields { a: Vec<Tree>, b: BTreeMap<String, Tree>, c: Option<i8> },
+    Pair(Box<Self>, Option<char>),
+    Fields { a: Vec<Self>, b: BTreeMap<String, Self>, c: Option<i8> },
     Bytes(Vec<u8>),
     Flag(bool),
 }

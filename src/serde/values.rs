@@ -91,7 +91,7 @@ parts! {
 
 struct PartVisitor<P>(PhantomData<P>);
 
-impl<'de, P: Part> PartVisitor<P> {
+impl<P: Part> PartVisitor<P> {
     fn part<E: de::Error>(term: Term) -> Result<P, E> {
         P::of(term).ok_or_else(|| E::custom(format_args!("expected {}", P::NAME)))
     }

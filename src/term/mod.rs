@@ -6,6 +6,8 @@
 
 pub mod atom;
 mod binary;
+#[cfg(feature = "eetf")]
+mod eetf;
 mod fun;
 mod id;
 mod integer;
@@ -21,6 +23,8 @@ use bytes::Bytes;
 
 pub use self::atom::{Atom, AtomError};
 pub use self::binary::{Binary, BitString};
+#[cfg(feature = "eetf")]
+pub use self::eetf::EetfError;
 pub use self::fun::{Fun, LocalFun, Record};
 pub use self::id::{Creation, NodeName, NodeNameError, Pid, Port, Ref};
 pub use self::integer::Integer;

@@ -142,7 +142,7 @@ fn integer_and_float(integer: &Integer, float: f64, mode: Mode) -> Ordering {
 fn maps(a: &Map, b: &Map, mode: Mode) -> Ordering {
     fn sorted(map: &Map) -> Vec<(&Term, &Term)> {
         let mut pairs: Vec<_> = map.iter().collect();
-        pairs.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        pairs.sort_unstable_by_key(|(key, _)| *key);
         pairs
     }
     a.len().cmp(&b.len()).then_with(|| {
