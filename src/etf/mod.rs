@@ -3,6 +3,7 @@
 //! [`decode`] and [`encode`] are `binary_to_term` and `term_to_binary`. [`Encoded`] is a term that
 //! stays as bytes until somebody wants to look.
 
+mod build;
 pub(crate) mod decode;
 pub(crate) mod encode;
 mod encoded;

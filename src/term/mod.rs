@@ -6,6 +6,7 @@
 
 pub mod atom;
 mod binary;
+mod display;
 #[cfg(feature = "eetf")]
 mod eetf;
 mod fun;
@@ -209,6 +210,13 @@ impl Term {
     #[must_use]
     pub fn as_text(&self) -> Option<&str> {
         self.as_binary()?.as_str()
+    }
+}
+
+impl Default for Term {
+    /// `[]`, Erlang's nothing.
+    fn default() -> Self {
+        Self::nil()
     }
 }
 
