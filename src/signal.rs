@@ -36,6 +36,26 @@ pub(crate) enum Signal {
     SpawnReply { id: Ref, to: Pid, linked: bool, monitored: bool, result: Result<Pid, Atom> },
 }
 
+impl Signal {
+    /// About how many bytes it takes on the wire.
+    pub(crate) fn cost(&self) -> usize {
+        const CONTROL: usize = 96;
+        CONTROL
+            + match self {
+                Self::Message { body, .. } => body.len(),
+                Self::Exit { reason, .. } | Self::Exit2 { reason, .. } | Self::Down { reason, .. } => reason.len(),
+                Self::SpawnRequest(request) => request.args.len(),
+                Self::Link { .. }
+                | Self::Unlink { .. }
+                | Self::UnlinkAck { .. }
+                | Self::Monitor { .. }
+                | Self::Demonitor { .. }
+                | Self::GroupLeader { .. }
+                | Self::SpawnReply { .. } => 0,
+            }
+    }
+}
+
 /// Whom a signal addresses, on the node it is carried to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Target {

@@ -1,0 +1,83 @@
+//! Whom to send to.
+
+use crate::term::{Atom, NodeName, Pid, Ref};
+
+/// An address: everything that Erlang's `!` takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Dest {
+    /// A process, of any node.
+    Pid(Pid),
+    /// A name registered on this node.
+    Name(Atom),
+    /// A name registered on the second, a node.
+    Remote(Atom, Atom),
+    /// An alias, of any node.
+    Alias(Ref),
+}
+
+impl Dest {
+    /// Reads what Erlang's `!` takes from a term: a pid, a name, `{Name, Node}`, a reference.
+    #[must_use]
+    pub fn from_term(term: &crate::term::Term) -> Option<Self> {
+        use crate::term::Term;
+        match term {
+            Term::Pid(pid) => Some(Self::Pid(*pid)),
+            Term::Atom(name) => Some(Self::Name(*name)),
+            Term::Ref(alias) => Some(Self::Alias(**alias)),
+            Term::Tuple(tuple) => match &tuple[..] {
+                [Term::Atom(name), Term::Atom(node)] => Some(Self::Remote(*name, *node)),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
+impl From<Pid> for Dest {
+    fn from(pid: Pid) -> Self {
+        Self::Pid(pid)
+    }
+}
+
+impl From<Atom> for Dest {
+    fn from(name: Atom) -> Self {
+        Self::Name(name)
+    }
+}
+
+impl From<&str> for Dest {
+    fn from(name: &str) -> Self {
+        Self::Name(Atom::new(name))
+    }
+}
+
+impl From<Ref> for Dest {
+    fn from(alias: Ref) -> Self {
+        Self::Alias(alias)
+    }
+}
+
+impl From<(&str, &str)> for Dest {
+    fn from((name, node): (&str, &str)) -> Self {
+        Self::Remote(Atom::new(name), Atom::new(node))
+    }
+}
+
+impl From<(Atom, Atom)> for Dest {
+    fn from((name, node): (Atom, Atom)) -> Self {
+        Self::Remote(name, node)
+    }
+}
+
+impl From<(Atom, NodeName)> for Dest {
+    fn from((name, node): (Atom, NodeName)) -> Self {
+        Self::Remote(name, node.atom())
+    }
+}
+
+impl From<(&str, NodeName)> for Dest {
+    fn from((name, node): (&str, NodeName)) -> Self {
+        Self::Remote(Atom::new(name), node.atom())
+    }
+}
