@@ -1,0 +1,223 @@
+//! Setting a node up, and starting it with all its services.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+
+use crate::epmd;
+use crate::handshake::Cookie;
+use crate::net::{DialError, PortSource, dial};
+use crate::node::registration::{self, Registrar};
+use crate::node::{Config, CookieFileError, EpmdMode, EpmdUse, Node};
+use crate::process::RegisterError;
+use crate::term::{Atom, Creation, NodeName, NodeNameError};
+use crate::{io, rpc};
+
+/// Sets a node up; made by [`Node::builder`].
+#[derive(Debug, Clone)]
+#[must_use = "a node starts with `start`"]
+pub struct NodeBuilder {
+    name: String,
+    cookie: Option<Cookie>,
+    cookies: Vec<(Atom, Cookie)>,
+    hidden: bool,
+    listen: Option<IpAddr>,
+    port: u16,
+    listed: bool,
+    epmd: EpmdMode,
+    epmd_config: Option<epmd::Config>,
+    peer_port: Option<u16>,
+    net_ticktime: Duration,
+    busy_limit: Option<usize>,
+}
+
+/// A node could not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The name is none.
+    #[error(transparent)]
+    Name(#[from] NodeNameError),
+    /// There is no cookie.
+    #[error(transparent)]
+    Cookie(#[from] CookieFileError),
+    /// The name's host has no address.
+    #[error(transparent)]
+    Host(#[from] DialError),
+    /// The port cannot be listened on.
+    #[error("cannot listen on {address}: {error}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        error: std::io::Error,
+    },
+    /// EPMD does not run, or refuses the name.
+    #[error(transparent)]
+    Epmd(#[from] epmd::Error),
+    /// A service's name is taken.
+    #[error(transparent)]
+    Register(#[from] RegisterError),
+    /// The operating system gives no random numbers.
+    #[error("no random numbers: {0}")]
+    Random(String),
+}
+
+impl Node {
+    /// Sets up a node of this name, `name@host`.
+    pub fn builder(name: impl Into<String>) -> NodeBuilder {
+        NodeBuilder {
+            name: name.into(),
+            cookie: None,
+            cookies: Vec::new(),
+            hidden: false,
+            listen: None,
+            port: 0,
+            listed: true,
+            epmd: EpmdMode::Auto,
+            epmd_config: None,
+            peer_port: None,
+            net_ticktime: Duration::from_secs(60),
+            busy_limit: None,
+        }
+    }
+}
+
+impl NodeBuilder {
+    /// The cookie of the cluster. Without it, that of `~/.erlang.cookie` is taken.
+    pub fn cookie(mut self, cookie: Cookie) -> Self {
+        self.cookie = Some(cookie);
+        self
+    }
+
+    /// The cookie for one peer, where it differs.
+    pub fn cookie_for(mut self, peer: impl Into<Atom>, cookie: Cookie) -> Self {
+        self.cookies.push((peer.into(), cookie));
+        self
+    }
+
+    /// Joins as a hidden node: not listed by `nodes()`, no part of the mesh.
+    pub fn hidden(mut self) -> Self {
+        self.hidden = true;
+        self
+    }
+
+    /// The address to listen on; the first one of the name's host otherwise.
+    pub fn listen(mut self, address: IpAddr) -> Self {
+        self.listen = Some(address);
+        self
+    }
+
+    /// The port to listen on; any free one otherwise.
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
+    /// Neither listens nor registers: peers reach this node over the connections that it makes.
+    pub fn unlisted(mut self) -> Self {
+        self.listed = false;
+        self
+    }
+
+    /// How the node is found; [`EpmdMode::Auto`] otherwise.
+    pub fn epmd(mut self, mode: EpmdMode) -> Self {
+        self.epmd = mode;
+        self
+    }
+
+    /// Where EPMDs listen; what `ERL_EPMD_PORT` and `ERL_EPMD_ADDRESS` say otherwise.
+    pub fn epmd_config(mut self, config: epmd::Config) -> Self {
+        self.epmd_config = Some(config);
+        self
+    }
+
+    /// The port that every peer listens on, so that no EPMD is asked: as `-erl_epmd_port`.
+    pub fn peer_port(mut self, port: u16) -> Self {
+        self.peer_port = Some(port);
+        self
+    }
+
+    /// After how long a silent peer is given up; the kernel's `net_ticktime`, 60 seconds.
+    pub fn net_ticktime(mut self, time: Duration) -> Self {
+        self.net_ticktime = time;
+        self
+    }
+
+    /// From how many queued bytes on senders to a peer wait; the emulator's `+zdbbl`, 1 MiB.
+    pub fn busy_limit(mut self, bytes: usize) -> Self {
+        self.busy_limit = Some(bytes);
+        self
+    }
+
+    /// Starts the node: it listens, is registered, and serves `net_kernel`, `rex`, `erpc` and I/O.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start(self) -> Result<Node, StartError> {
+        let name = NodeName::new(&self.name)?;
+        let cookie = match self.cookie.clone() {
+            Some(cookie) => cookie,
+            None => Cookie::from_home()?,
+        };
+        let epmd_config = match self.epmd_config.clone() {
+            Some(config) => config,
+            None => epmd::Config::from_vars(|name| std::env::var(name).ok())?,
+        };
+        let mut config = Config::new(name, cookie);
+        config.cookies = self.cookies.iter().cloned().collect();
+        config.hidden = self.hidden;
+        config.net_ticktime = self.net_ticktime;
+        config.busy_limit = self.busy_limit.unwrap_or(config.busy_limit);
+        config.ports = self.peer_port.map_or(PortSource::Epmd(epmd_config.port), PortSource::Fixed);
+        if self.listed {
+            self.start_listed(config, epmd_config).await
+        } else {
+            start_services(Node::new(config, random_creation()?, random()?), EpmdUse::Off)
+        }
+    }
+
+    async fn start_listed(&self, config: Config, epmd_config: epmd::Config) -> Result<Node, StartError> {
+        let listener = self.bind(&config).await?;
+        let address =
+            listener.local_addr().map_err(|error| StartError::Listen { address: ([0; 4], 0).into(), error })?;
+        let registrar = Registrar::new(self.epmd, epmd_config, config.name, address.port(), config.hidden);
+        let registered = registrar.register().await?;
+        let creation = match registered.creation() {
+            Some(creation) => creation,
+            None => random_creation()?,
+        };
+        let node = Node::new(config, creation, random()?);
+        node.set_listening(address);
+        let node = start_services(node, registered.epmd_use())?;
+        node.spawn_task(registration::stay_registered(node.clone(), registrar, registered));
+        node.spawn_task(crate::node::accept::accept_peers(node.clone(), listener));
+        Ok(node)
+    }
+
+    async fn bind(&self, config: &Config) -> Result<TcpListener, StartError> {
+        let ip = match self.listen {
+            Some(ip) => ip,
+            None => dial::resolve(config.name.host(), config.ipv6).await?,
+        };
+        let address = SocketAddr::new(ip, self.port);
+        TcpListener::bind(address).await.map_err(|error| StartError::Listen { address, error })
+    }
+}
+
+fn start_services(node: Node, epmd: EpmdUse) -> Result<Node, StartError> {
+    node.set_epmd_use(epmd);
+    io::start(&node)?;
+    rpc::start(&node)?;
+    Ok(node)
+}
+
+/// A creation for a node that no EPMD gave one: not zero, and none of 1 to 3, which are those of before OTP 23.
+fn random_creation() -> Result<Creation, StartError> {
+    Ok(Creation(random()? | 4))
+}
+
+fn random() -> Result<u32, StartError> {
+    getrandom::u32().map_err(|error| StartError::Random(error.to_string()))
+}

@@ -1,0 +1,202 @@
+//! Which peers are connected, or about to be: one slot a peer, so that there is never more than one of either.
+//!
+//! When both sides dial at once, the attempt of the node with the greater name survives (OTP's "Distribution
+//! Handshake"): the acceptor answers `nok` to the smaller, and gives up its own attempt for the greater. A
+//! connection that is up is never replaced before its successor has shown the cookie.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use hashbrown::HashMap;
+use tokio::sync::{Notify, watch};
+
+use crate::handshake::{Existing, Verdict, verdict};
+use crate::net::{Connection, DialError};
+use crate::term::{Atom, NodeName};
+
+/// The slots of a node.
+#[derive(Debug, Default)]
+pub(crate) struct Slots(Mutex<Table>);
+
+#[derive(Debug, Default)]
+struct Table {
+    slots: HashMap<Atom, Slot>,
+    last_id: u64,
+}
+
+#[derive(Debug)]
+enum Slot {
+    Pending(Pending),
+    Up(Arc<Connection>),
+}
+
+/// An attempt in progress, in either direction.
+#[derive(Debug, Clone)]
+struct Pending {
+    id: u64,
+    cancel: Arc<Notify>,
+    outcome: watch::Receiver<Outcome>,
+}
+
+/// How an attempt went, once it is known.
+pub(crate) type Outcome = Option<Result<(), DialError>>;
+
+/// The right to make a connection to a peer.
+#[derive(Debug)]
+pub(crate) struct Attempt {
+    pub(crate) peer: Atom,
+    pub(crate) id: u64,
+    /// Told when another attempt takes over.
+    pub(crate) cancelled: Arc<Notify>,
+    outcome: watch::Sender<Outcome>,
+}
+
+/// What to do about a wish to be connected.
+pub(crate) enum Wish {
+    Connected,
+    /// A connection that is on its way out: when it is gone, ask again.
+    Closing(Arc<Connection>),
+    /// Somebody is at it.
+    Wait(watch::Receiver<Outcome>),
+    Dial(Attempt),
+}
+
+/// What to do about a peer that dials us.
+pub(crate) struct Incoming {
+    pub(crate) verdict: Verdict,
+    /// The right to become the connection, with the verdicts that let the caller in.
+    pub(crate) attempt: Option<Attempt>,
+    /// The connection that there is, with the verdict `Alive`.
+    pub(crate) alive: Option<Arc<Connection>>,
+}
+
+impl Slots {
+    /// Somebody wants to be connected to `peer`.
+    pub(crate) fn want(&self, peer: Atom) -> Wish {
+        let mut table = self.lock();
+        match table.slots.get(&peer) {
+            Some(Slot::Up(connection)) if connection.is_closing() => Wish::Closing(Arc::clone(connection)),
+            Some(Slot::Up(_)) => Wish::Connected,
+            Some(Slot::Pending(pending)) => Wish::Wait(pending.outcome.clone()),
+            None => Wish::Dial(table.begin(peer)),
+        }
+    }
+
+    /// `peer` dials us, whose name is `ours`.
+    pub(crate) fn incoming(&self, ours: &NodeName, peer: &NodeName) -> Incoming {
+        let mut table = self.lock();
+        let (existing, alive) = match table.slots.get(&peer.atom()) {
+            None => (Existing::None, None),
+            Some(Slot::Pending(_)) => (Existing::Pending, None),
+            Some(Slot::Up(connection)) => (Existing::Up, Some(Arc::clone(connection))),
+        };
+        let verdict = verdict(ours, peer, existing);
+        let attempt = match verdict {
+            Verdict::Ok => Some(table.begin(peer.atom())),
+            Verdict::OkSimultaneous => {
+                if let Some(Slot::Pending(pending)) = table.slots.get(&peer.atom()) {
+                    pending.cancel.notify_one();
+                }
+                Some(table.begin(peer.atom()))
+            }
+            Verdict::Nok | Verdict::NotAllowed | Verdict::Alive | Verdict::Close => None,
+        };
+        Incoming { verdict, attempt, alive: alive.filter(|_| verdict == Verdict::Alive) }
+    }
+
+    /// A new attempt in place of a connection whose peer said that it is dead; the peer has not shown the cookie.
+    pub(crate) fn successor(&self, peer: Atom) -> Attempt {
+        let mut table = self.lock();
+        table.attempt(peer).0
+    }
+
+    /// Whether the attempt is still the one that counts: what to answer to `alive`.
+    pub(crate) fn is_current(&self, attempt: &Attempt) -> bool {
+        matches!(self.lock().slots.get(&attempt.peer), Some(Slot::Pending(pending)) if pending.id == attempt.id)
+    }
+
+    /// The handshake of an attempt is done: the connection is up from here on. False if another took over.
+    pub(crate) fn activate(&self, attempt: &Attempt, connection: Arc<Connection>) -> bool {
+        let mut table = self.lock();
+        match table.slots.get(&attempt.peer) {
+            Some(Slot::Pending(pending)) if pending.id != attempt.id => return false,
+            Some(Slot::Up(_)) => return false,
+            Some(Slot::Pending(_)) | None => {}
+        }
+        table.slots.insert(attempt.peer, Slot::Up(connection));
+        drop(table);
+        attempt.outcome.send_replace(Some(Ok(())));
+        true
+    }
+
+    /// An attempt failed. True if it was the one that counts, so that what waits for the peer must be told.
+    pub(crate) fn fail(&self, attempt: Attempt, why: DialError) -> bool {
+        let was_current = {
+            let mut table = self.lock();
+            let current = matches!(table.slots.get(&attempt.peer),
+                Some(Slot::Pending(pending)) if pending.id == attempt.id);
+            if current {
+                table.slots.remove(&attempt.peer);
+            }
+            current
+        };
+        attempt.outcome.send_replace(Some(Err(why)));
+        was_current
+    }
+
+    /// A connection is gone. True if it was the one that counts.
+    pub(crate) fn remove(&self, connection: &Connection) -> bool {
+        let mut table = self.lock();
+        let peer = connection.peer().name.atom();
+        let current = matches!(table.slots.get(&peer), Some(Slot::Up(up)) if up.peer() == connection.peer());
+        if current {
+            table.slots.remove(&peer);
+        }
+        current
+    }
+
+    /// The connection to a peer.
+    pub(crate) fn up(&self, peer: Atom) -> Option<Arc<Connection>> {
+        match self.lock().slots.get(&peer) {
+            Some(Slot::Up(connection)) => Some(Arc::clone(connection)),
+            Some(Slot::Pending(_)) | None => None,
+        }
+    }
+
+    /// All connections.
+    pub(crate) fn all_up(&self) -> Vec<Arc<Connection>> {
+        let table = self.lock();
+        let up = table.slots.values().filter_map(|slot| match slot {
+            Slot::Up(connection) => Some(Arc::clone(connection)),
+            Slot::Pending(_) => None,
+        });
+        up.collect()
+    }
+
+    /// How the attempt to reach `peer`, if there is one, goes.
+    pub(crate) fn pending(&self, peer: Atom) -> Option<watch::Receiver<Outcome>> {
+        match self.lock().slots.get(&peer) {
+            Some(Slot::Pending(pending)) => Some(pending.outcome.clone()),
+            Some(Slot::Up(_)) | None => None,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    fn begin(&mut self, peer: Atom) -> Attempt {
+        let (attempt, pending) = self.attempt(peer);
+        self.slots.insert(peer, Slot::Pending(pending));
+        attempt
+    }
+
+    fn attempt(&mut self, peer: Atom) -> (Attempt, Pending) {
+        self.last_id += 1;
+        let (sender, receiver) = watch::channel(None);
+        let cancel = Arc::new(Notify::new());
+        let pending = Pending { id: self.last_id, cancel: Arc::clone(&cancel), outcome: receiver };
+        (Attempt { peer, id: self.last_id, cancelled: cancel, outcome: sender }, pending)
+    }
+}

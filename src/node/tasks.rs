@@ -1,0 +1,50 @@
+//! The tasks of a node: all of them have ended when it has shut down.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::Notify;
+
+/// Counts what is running.
+#[derive(Debug, Default)]
+pub(crate) struct Tasks {
+    running: AtomicUsize,
+    idle: Notify,
+}
+
+impl Tasks {
+    /// Runs a future on the current runtime.
+    pub(crate) fn spawn(self: &Arc<Self>, future: impl Future<Output = ()> + Send + 'static) {
+        self.running.fetch_add(1, Ordering::AcqRel);
+        let done = Done(Arc::clone(self));
+        tokio::spawn(async move {
+            future.await;
+            drop(done);
+        });
+    }
+
+    /// Waits until nothing runs any more.
+    pub(crate) async fn joined(&self) {
+        loop {
+            let idle = self.idle.notified();
+            tokio::pin!(idle);
+            idle.as_mut().enable();
+            if self.running.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            idle.await;
+        }
+    }
+}
+
+/// Counts down also where the task is aborted or panics.
+struct Done(Arc<Tasks>);
+
+impl Drop for Done {
+    fn drop(&mut self) {
+        if self.0.running.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.idle.notify_waiters();
+        }
+    }
+}
