@@ -1,0 +1,165 @@
+//! Servers that Erlang's `gen_server` and Elixir's `GenServer` can call.
+//!
+//! A server is a value with a state; its process takes one request after the other. Calls come as
+//! `{'$gen_call', From, Request}`, casts as `{'$gen_cast', Request}`, and `sys` messages (`get_state`, `suspend`,
+//! `terminate`…) are answered by the loop itself.
+
+mod server;
+mod system;
+
+use std::future::{Future, ready};
+use std::time::Duration;
+
+use crate::etf::Encoded;
+use crate::node::Node;
+use crate::process::{Exit, From, Mail, Process};
+use crate::term::Term;
+
+pub(crate) use self::server::serve;
+
+/// A server: its state, and what it does with what comes.
+///
+/// Each method may end the server by returning the [`Exit`] to end with.
+pub trait GenServer: Send + 'static {
+    /// Begins, before the first request is looked at.
+    ///
+    /// # Errors
+    /// The reason to end with.
+    fn init(&mut self, context: &mut Context) -> impl Future<Output = Result<(), Exit>> + Send {
+        let _ = context;
+        ready(Ok(()))
+    }
+
+    /// A call.
+    ///
+    /// # Errors
+    /// The reason to end with; the caller sees it in place of a reply.
+    fn call(
+        &mut self,
+        request: Encoded,
+        from: From,
+        context: &mut Context,
+    ) -> impl Future<Output = Result<Reply, Exit>> + Send;
+
+    /// A cast.
+    ///
+    /// # Errors
+    /// The reason to end with.
+    fn cast(&mut self, request: Encoded, context: &mut Context) -> impl Future<Output = Result<(), Exit>> + Send {
+        let _ = (request, context);
+        ready(Ok(()))
+    }
+
+    /// Any other mail: a bare message, the DOWN of a monitor, a trapped exit signal.
+    ///
+    /// # Errors
+    /// The reason to end with.
+    fn info(&mut self, mail: Mail, context: &mut Context) -> impl Future<Output = Result<(), Exit>> + Send {
+        let _ = (mail, context);
+        ready(Ok(()))
+    }
+
+    /// The time-out that [`Context::timeout_after`] set has passed without mail.
+    ///
+    /// # Errors
+    /// The reason to end with.
+    fn timeout(&mut self, context: &mut Context) -> impl Future<Output = Result<(), Exit>> + Send {
+        let _ = context;
+        ready(Ok(()))
+    }
+
+    /// The server ends for a reason that it gave itself, or that `sys:terminate` or its parent gave.
+    fn terminate(&mut self, reason: &Encoded, context: &mut Context) -> impl Future<Output = ()> + Send {
+        let _ = (reason, context);
+        ready(())
+    }
+
+    /// The state, as `sys:get_state/1` shows it.
+    fn state(&self) -> Term {
+        Term::atom("undefined")
+    }
+
+    /// The module whose server this is, as `sys:get_status/1` shows it.
+    fn module(&self) -> &str {
+        "tiebeam"
+    }
+}
+
+/// What a call is answered with.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Reply {
+    /// This, now.
+    Now(Encoded),
+    /// Nothing yet: the server will use [`Process::reply`] with the caller's [`From`].
+    Later,
+    /// This, and the server ends with that reason.
+    Stop(Encoded, Exit),
+}
+
+impl std::convert::From<Term> for Reply {
+    /// A term that cannot be encoded (a float that is not a number) becomes `badarg`.
+    fn from(reply: Term) -> Self {
+        Self::Now(crate::process::reason::of(&reply))
+    }
+}
+
+/// What a server has at hand: its node, its process, its next time-out.
+#[derive(Debug)]
+pub struct Context {
+    /// The node.
+    pub node: Node,
+    /// The server's process.
+    pub process: Process,
+    timeout: Option<Duration>,
+}
+
+impl Context {
+    pub(crate) fn new(node: Node, process: Process) -> Self {
+        Self { node, process, timeout: None }
+    }
+
+    /// Has [`GenServer::timeout`] called, if no mail comes for so long after this request.
+    pub fn timeout_after(&mut self, delay: Duration) {
+        self.timeout = Some(delay);
+    }
+}
+
+impl Node {
+    /// Starts a server as a new process.
+    #[must_use = "without its pid nobody can call it"]
+    pub fn spawn_server<S: GenServer>(&self, server: S) -> Started {
+        let process = self.process();
+        let pid = process.pid();
+        let node = self.clone();
+        self.run(process, move |process| serve(server, Context::new(node, process)));
+        Started { node: self.clone(), pid }
+    }
+}
+
+/// A server that has been started.
+#[derive(Debug, Clone)]
+pub struct Started {
+    node: Node,
+    pid: crate::term::Pid,
+}
+
+impl Started {
+    /// Its pid.
+    #[must_use]
+    pub fn pid(&self) -> crate::term::Pid {
+        self.pid
+    }
+
+    /// Registers it under a name.
+    ///
+    /// # Errors
+    /// [`RegisterError`](crate::process::RegisterError), if the name is taken.
+    pub fn register(
+        self,
+        name: impl Into<crate::term::Atom>,
+    ) -> Result<crate::term::Pid, crate::process::RegisterError> {
+        self.node.router().register(name.into(), self.pid)?;
+        Ok(self.pid)
+    }
+}
