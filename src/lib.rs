@@ -3,19 +3,27 @@
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
+pub mod demo;
 pub mod dflags;
-#[cfg_attr(not(test), expect(dead_code, reason = "the sockets that drive it come next"))]
-#[expect(unused_imports, reason = "likewise")]
 pub mod dist;
 pub mod epmd;
 pub mod etf;
-#[expect(dead_code, reason = "the sockets that drive it come next")]
-#[cfg_attr(not(test), expect(unused_imports, reason = "likewise"))]
+pub mod gen_server;
 pub mod handshake;
 pub mod net;
+pub mod node;
 pub mod phash2;
+pub mod process;
+pub mod rpc;
 pub mod serde;
 pub mod term;
 
-#[expect(dead_code, reason = "the layers that carry signals are built on it next")]
+mod builder;
+mod io;
 mod signal;
+
+pub use crate::builder::{NodeBuilder, StartError};
+pub use crate::handshake::Cookie;
+pub use crate::node::Node;
+pub use crate::process::Process;
+pub use crate::term::{Atom, Pid, Ref, Term};

@@ -1,60 +1,133 @@
-//! The `tiebeam` program: what a user types.
+//! The command line.
 
+mod doctor;
 mod epmd;
+mod exit;
 mod names;
+mod node;
+mod nodes;
+mod output;
+mod ping;
+mod session;
+mod watch;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{ArgAction, Parser, Subcommand};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use tracing_subscriber::EnvFilter;
+
+use crate::handshake::Cookie;
 
 /// A native node for Erlang and Elixir clusters.
 #[derive(Debug, Parser)]
-#[command(name = "tiebeam", version)]
+#[command(name = "tiebeam", version, about, max_term_width = 100)]
 struct Cli {
-    /// Print results as JSON, one object a line.
-    #[arg(long, global = true)]
-    json: bool,
-    /// Log more; twice for all.
-    #[arg(short, long, global = true, action = ArgAction::Count)]
-    verbose: u8,
+    #[command(flatten)]
+    global: Global,
     #[command(subcommand)]
     command: Command,
 }
 
+/// What every command takes.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// The cookie of the cluster.
+    #[arg(long, global = true, env = "TIEBEAM_COOKIE", hide_env_values = true)]
+    cookie: Option<String>,
+    /// A file with the cookie, readable by its owner only [default: ~/.erlang.cookie]
+    #[arg(long, global = true, value_name = "FILE", conflicts_with = "cookie")]
+    cookie_file: Option<PathBuf>,
+    /// One JSON object a line, for programs.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// More log lines; twice for all.
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    verbose: u8,
+    /// Colours in log lines.
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
+    color: Color,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run a node.
+    Node(Box<node::NodeArgs>),
     /// Run an EPMD, or tell a running one to end.
     Epmd(epmd::Args),
     /// List the nodes that are registered with an EPMD.
     Names(names::Args),
+    /// Is a node there? pong or pang.
+    Ping(ping::PingArgs),
+    /// The peers that a node sees.
+    Nodes(nodes::NodesArgs),
+    /// Watch nodes come and go, as a node sees them.
+    Watch(watch::WatchArgs),
+    /// Why can or can't I join?
+    Doctor(doctor::DoctorArgs),
 }
 
-/// Runs the program.
-#[tokio::main(flavor = "multi_thread")]
-pub async fn main() -> ExitCode {
-    let cli = Cli::parse_from(epmd::translate(std::env::args_os().collect()));
-    let done = match cli.command {
-        Command::Epmd(args) => {
-            log(cli.verbose.max(args.debug_level()));
-            epmd::run(args).await
+impl Global {
+    /// The cookie that was asked for, or that of the home directory.
+    pub(crate) fn cookie(&self) -> anyhow::Result<Cookie> {
+        match (&self.cookie, &self.cookie_file) {
+            (Some(text), _) => Ok(Cookie::new(text)?),
+            (None, Some(path)) => Ok(Cookie::from_file(path)?),
+            (None, None) => Ok(Cookie::from_home()?),
         }
-        Command::Names(args) => {
-            log(cli.verbose);
-            names::run(args, cli.json).await
-        }
-    };
-    done.unwrap_or_else(|error| {
-        eprintln!("tiebeam: {error:#}");
-        ExitCode::FAILURE
-    })
+    }
+
+    /// Sends log lines to stderr; `RUST_LOG` decides which, else `-v`.
+    fn start_log(&self, default: &str) {
+        use std::io::IsTerminal;
+        let level = match self.verbose {
+            0 => default,
+            1 => "tiebeam=debug",
+            _ => "tiebeam=trace",
+        };
+        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_unset| EnvFilter::new(level));
+        let ansi = match self.color {
+            Color::Auto => std::io::stderr().is_terminal(),
+            Color::Always => true,
+            Color::Never => false,
+        };
+        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(ansi).with_writer(std::io::stderr).init();
+    }
 }
 
-fn log(level: u8) {
-    let usual = match level {
-        0 => "warn",
-        1 => "tiebeam=debug",
-        _ => "trace",
+/// Runs the command line.
+#[must_use]
+pub fn main() -> ExitCode {
+    let Cli { global, command } = Cli::parse_from(epmd::translate(std::env::args_os().collect()));
+    global.start_log(match &command {
+        Command::Node(_) => "tiebeam=info",
+        Command::Epmd(args) if args.debug_level() > 0 => "tiebeam=debug",
+        _ => "tiebeam=warn",
+    });
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("tiebeam: cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
     };
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| usual.into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let result = runtime.block_on(async {
+        match command {
+            Command::Node(args) => node::run(&global, *args).await,
+            Command::Epmd(args) => epmd::run(args).await,
+            Command::Names(args) => names::run(args, global.json).await,
+            Command::Ping(args) => ping::run(&global, args).await,
+            Command::Nodes(args) => nodes::run(&global, args).await,
+            Command::Watch(args) => watch::run(&global, args).await,
+            Command::Doctor(args) => doctor::run(&global, args).await,
+        }
+    });
+    result.unwrap_or_else(|error| exit::report(&error, global.json))
 }

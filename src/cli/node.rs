@@ -1,0 +1,136 @@
+//! `tiebeam node`: run a node until a signal ends it.
+
+use std::net::IpAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::{ArgGroup, Args, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{Global, output};
+use crate::demo;
+use crate::node::{EpmdMode, EpmdUse, Node};
+use crate::term::NodeName;
+use crate::{NodeBuilder, epmd};
+
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("naming").required(true).args(["name", "sname"])))]
+pub(super) struct NodeArgs {
+    /// The node's name, name@host.
+    #[arg(long, value_name = "NAME@HOST")]
+    name: Option<String>,
+    /// The node's name before the @; the host is this machine's short name.
+    #[arg(long, value_name = "NAME")]
+    sname: Option<String>,
+    /// Keep a connection to this node (may be given several times).
+    #[arg(long, value_name = "NODE")]
+    connect: Vec<String>,
+    /// The address to listen on [default: that of the name's host]
+    #[arg(long, value_name = "IP")]
+    listen: Option<IpAddr>,
+    /// The port to listen on [default: any]
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    port: u16,
+    /// Join as a hidden node.
+    #[arg(long)]
+    hidden: bool,
+    /// auto: the machine's EPMD, else an embedded one; off: none, with a fixed --port.
+    #[arg(long, value_enum, default_value_t = Epmd::Auto)]
+    epmd: Epmd,
+    /// Export the demo services: functions of Tiebeam.Demo, processes echo and counter.
+    #[arg(long)]
+    demo: bool,
+    /// Seconds after which a silent peer is given up, as the kernel parameter.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    net_ticktime: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Epmd {
+    Auto,
+    Require,
+    Embedded,
+    Off,
+}
+
+pub(super) async fn run(global: &Global, args: NodeArgs) -> anyhow::Result<ExitCode> {
+    let name = full_name(&args)?;
+    let connect = args.connect.iter().map(|peer| NodeName::new(peer)).collect::<Result<Vec<_>, _>>()?;
+    // Listening for signals begins before anybody can know that we run.
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let node = builder(global, &args, &name)?.start().await.with_context(|| format!("cannot start {name}"))?;
+    if args.demo {
+        demo::start(&node)?;
+    }
+    for peer in connect {
+        node.keep_connected(peer);
+    }
+    ready(global, &node)?;
+    tokio::select! {
+        _ = interrupt.recv() => tracing::info!("interrupted"),
+        _ = terminate.recv() => tracing::info!("terminated"),
+        () = node.stopped() => tracing::info!("stopped by a peer"),
+    }
+    if tokio::time::timeout(Duration::from_secs(10), node.shutdown()).await.is_err() {
+        tracing::warn!("not everything ended in time");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn full_name(args: &NodeArgs) -> anyhow::Result<String> {
+    match (&args.name, &args.sname) {
+        (Some(name), _) => Ok(name.clone()),
+        (None, Some(short)) if short.contains('@') => Ok(short.clone()),
+        (None, Some(short)) => {
+            let host = std::fs::read_to_string("/proc/sys/kernel/hostname").context("this machine has no host name")?;
+            let host = host.trim();
+            Ok(format!("{short}@{}", host.split_once('.').map_or(host, |(first, _)| first)))
+        }
+        (None, None) => anyhow::bail!("--name or --sname is needed"),
+    }
+}
+
+fn builder(global: &Global, args: &NodeArgs, name: &str) -> anyhow::Result<NodeBuilder> {
+    let mode = match args.epmd {
+        Epmd::Auto => EpmdMode::Auto,
+        Epmd::Require => EpmdMode::Require,
+        Epmd::Embedded => EpmdMode::Embedded,
+        Epmd::Off => EpmdMode::Off,
+    };
+    let ticktime = Duration::from_secs(args.net_ticktime.max(1));
+    let mut builder = Node::builder(name).cookie(global.cookie()?).epmd(mode).port(args.port).net_ticktime(ticktime);
+    if args.hidden {
+        builder = builder.hidden();
+    }
+    if let Some(address) = args.listen {
+        builder = builder.listen(address);
+    }
+    if mode == EpmdMode::Off {
+        anyhow::ensure!(args.port != 0, "--epmd off needs a fixed --port");
+        builder = builder.peer_port(args.port);
+    }
+    Ok(builder)
+}
+
+/// The one line that says that the node can be reached.
+fn ready(global: &Global, node: &Node) -> anyhow::Result<()> {
+    let address = node.listening().context("the node does not listen")?;
+    let epmd = epmd::Config::from_vars(|name| std::env::var(name).ok())?.local();
+    let how = match node.epmd() {
+        EpmdUse::Existing => "existing",
+        EpmdUse::Embedded => "embedded",
+        EpmdUse::Off => "off",
+    };
+    if global.json {
+        output::line(&output::object(&[
+            ("event", output::string("ready")),
+            ("node", output::string(node.name().as_str())),
+            ("port", address.port().to_string()),
+            ("epmd", output::string(how)),
+        ]));
+    } else {
+        output::line(&format!("tiebeam: {} ready, listening on {address}, epmd {epmd} ({how})", node.name()));
+    }
+    Ok(())
+}

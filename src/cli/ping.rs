@@ -1,0 +1,48 @@
+//! `tiebeam ping NODE`: pong (0) or pang (1), as `net_adm:ping/1`.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::session::Session;
+use super::{Global, exit, output};
+use crate::term::{Term, atom::known};
+
+#[derive(Debug, Args)]
+pub(super) struct PingArgs {
+    /// The node, name@host.
+    node: String,
+}
+
+pub(super) async fn run(global: &Global, args: PingArgs) -> anyhow::Result<ExitCode> {
+    let session = match Session::open(global, &args.node).await {
+        Ok(session) => session,
+        Err(error) if error.is::<crate::node::DialError>() => {
+            say(global, false, Some(&error));
+            return Ok(ExitCode::from(exit::FAILED));
+        }
+        Err(error) => return Err(error),
+    };
+    let mut process = session.node.process();
+    let request = Term::tuple([Term::atom("is_auth"), session.node.name().into()]);
+    let answer = process.call((known::net_kernel(), session.peer.atom()), &request, None).await;
+    let pong = matches!(answer, Ok(Term::Atom(yes)) if yes == known::yes());
+    say(global, pong, None);
+    session.close().await;
+    Ok(if pong { ExitCode::SUCCESS } else { ExitCode::from(exit::FAILED) })
+}
+
+fn say(global: &Global, pong: bool, why: Option<&anyhow::Error>) {
+    let result = if pong { "pong" } else { "pang" };
+    if global.json {
+        let mut fields = vec![("result", output::string(result))];
+        if let Some(why) = why {
+            fields.push(("reason", output::string(&format!("{why:#}"))));
+        }
+        return output::line(&output::object(&fields));
+    }
+    output::line(result);
+    if let Some(why) = why {
+        eprintln!("tiebeam: {why:#}");
+    }
+}
