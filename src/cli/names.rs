@@ -57,10 +57,10 @@ pub(crate) fn config() -> Result<Config, Error> {
 /// Prints a list as erts' program does. The names in it are whatever somebody registered: what a
 /// terminal could take for orders does not come through.
 pub(crate) fn print(out: &mut impl Write, port: u32, text: &[u8]) -> std::io::Result<()> {
-    writeln!(out, "epmd: up and running on port {port} with data:")?;
     let harmless = |c: char| if c.is_control() && !matches!(c, '\n' | '\0') { char::REPLACEMENT_CHARACTER } else { c };
-    let text: String = String::from_utf8_lossy(text).chars().map(harmless).collect();
-    out.write_all(text.as_bytes())
+    let list: String = String::from_utf8_lossy(text).chars().map(harmless).collect();
+    // In one write: whoever reads it from a pipe may look no further than at what comes first.
+    out.write_all(format!("epmd: up and running on port {port} with data:\n{list}").as_bytes())
 }
 
 /// Says on stderr why an EPMD could not be asked; `nobody` is what is said when there is none.
@@ -96,4 +96,51 @@ async fn resolve(config: &Config, host: &str) -> Vec<SocketAddr> {
         return vec![config.at(ip)];
     }
     tokio::net::lookup_host((host, config.port)).await.map(Iterator::collect).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Keeps what comes in each write apart.
+    #[derive(Default)]
+    struct Writes(Vec<String>);
+
+    impl Write for Writes {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.push(String::from_utf8(bytes.to_vec()).unwrap());
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn printed(text: &str) -> Vec<String> {
+        let mut writes = Writes::default();
+        print(&mut writes, 4369, text.as_bytes()).unwrap();
+        writes.0
+    }
+
+    #[test]
+    fn a_list_is_one_write() {
+        let list = "epmd: up and running on port 4369 with data:\nname a at port 1\nname b\u{e9} at port 2\n";
+        assert_eq!(printed("name a at port 1\nname b\u{e9} at port 2\n"), [list]);
+    }
+
+    #[test]
+    fn a_name_gives_the_terminal_no_orders() {
+        let list = printed("name \u{1b}]0;mine\u{7} at port 1\n").concat();
+        assert!(list.ends_with("name \u{fffd}]0;mine\u{fffd} at port 1\n"), "{list:?}");
+    }
+
+    #[test]
+    fn no_connection_is_3_and_a_no_is_1() {
+        let code = |error: &Error| format!("{:?}", exit_code(error));
+        let (no, no_connection) = (format!("{:?}", ExitCode::FAILURE), format!("{:?}", ExitCode::from(3)));
+        assert_eq!(code(&Error::NoEpmd("127.0.0.1:4369".parse().unwrap())), no_connection);
+        assert_eq!(code(&Error::Io(std::io::ErrorKind::HostUnreachable)), no_connection);
+        assert_eq!(code(&Error::NameNotRegistered("a".into())), no);
+    }
 }

@@ -32,5 +32,5 @@ pub use config::Config;
 pub use error::{Error, Phase};
 pub use registration::Registration;
 
-#[cfg(test)]
-mod fuzz;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;

@@ -54,7 +54,7 @@ impl Registry {
         if self.active_by_name.contains_key(&node.name) {
             return Err(NotRegistered::InUse);
         }
-        if self.active.len() >= self.capacity {
+        if self.is_full() {
             return Err(NotRegistered::Full);
         }
         let counter = next_counter(self.recall(&node.name).map_or(now, |dead| dead.counter));
@@ -84,6 +84,10 @@ impl Registry {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.active.is_empty()
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.active.len() >= self.capacity
     }
 
     /// All running nodes, the newest first.

@@ -38,7 +38,7 @@ pub async fn register(epmd: SocketAddr, node: &Registration) -> Result<Registere
                 return Ok(alive);
             }
             let missing = Alive2::missing(answer.len());
-            if (&mut stream).take(missing).read_buf(&mut answer).await.map_err(reset_is_refusal)? == 0 {
+            if (&mut stream).take(missing).read_buf(&mut answer).await? == 0 {
                 return Err(if answer.is_empty() { Error::Refused } else { CUT_SHORT });
             }
         }
@@ -168,17 +168,17 @@ async fn connect(epmd: SocketAddr) -> Result<TcpStream, Error> {
 }
 
 async fn answered<T>(epmd: SocketAddr, exchange: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset};
     let timed_out = |_elapsed| Error::TimedOut { addr: epmd, phase: Phase::Answer };
-    timeout(PHASE, exchange).await.map_err(timed_out)?
+    timeout(PHASE, exchange).await.map_err(timed_out)?.map_err(|error| match error {
+        // It closed while bytes of ours were unread, or was about to end: it says nothing either way.
+        Error::Io(ConnectionReset | BrokenPipe) => Error::Refused,
+        other => other,
+    })
 }
 
 fn malformed(Malformed(what): Malformed) -> Error {
     Error::MalformedReply(what)
-}
-
-/// An EPMD that closes while bytes of ours are unread resets the connection.
-fn reset_is_refusal(error: io::Error) -> Error {
-    if error.kind() == io::ErrorKind::ConnectionReset { Error::Refused } else { error.into() }
 }
 
 const CUT_SHORT: Error = Error::MalformedReply("the answer ends in the middle");

@@ -241,6 +241,11 @@ impl State {
         }
     }
 
+    fn bury_all(&mut self) {
+        let slots: Vec<_> = self.held.keys().copied().collect();
+        slots.into_iter().for_each(|slot| self.bury(slot));
+    }
+
     fn release(&mut self, slot: Slot) {
         if let Some(held) = self.held.remove(&slot) {
             held.leave.notify_one();
@@ -253,15 +258,12 @@ impl Seat {
     fn handle(&mut self, request: Request, asker: Asker, stream: &Arc<TcpStream>) -> Answer {
         let mut state = self.shared.lock();
         match &request {
-            Request::Alive2(node) => {
-                if let Some(slot) = state.daemon.registry.slot_of(&node.name) {
-                    state.bury(slot);
-                }
-            }
-            Request::Kill => {
-                let slots: Vec<_> = state.held.keys().copied().collect();
-                slots.into_iter().for_each(|slot| state.bury(slot));
-            }
+            Request::Alive2(node) => match state.daemon.registry.slot_of(&node.name) {
+                Some(slot) => state.bury(slot),
+                None if state.daemon.registry.is_full() => state.bury_all(),
+                None => {}
+            },
+            Request::Kill => state.bury_all(),
             _ => {}
         }
         let answer = state.daemon.handle(request, asker);

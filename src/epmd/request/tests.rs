@@ -1,5 +1,5 @@
 use super::*;
-use crate::epmd::fuzz::any_request;
+use crate::epmd::fuzz::tests::any_request;
 use proptest::prelude::*;
 
 /// `x`, port 5555, normal, TCP, 6 to 6, "foo", no extra data: as a BEAM sends it.

@@ -405,3 +405,16 @@ async fn a_peer_that_does_not_read_holds_up_nobody() {
     sleep(Duration::from_millis(100)).await;
     assert_eq!(shared.lock().waiting.len(), deaf.len(), "they got it all: the list is too short for this test");
 }
+
+#[tokio::test]
+async fn nodes_that_have_closed_make_room_at_once() {
+    let (addr, _server) = start(|settings| settings.max_connections = 20).await;
+    for round in 0..50 {
+        let mut nodes = Vec::new();
+        for n in 0..12 {
+            let (stream, reply) = register(addr, &format!("node{round}-{n}")).await;
+            assert_eq!(reply[..2], *b"v\0", "node {n} of round {round}");
+            nodes.push(stream);
+        }
+    }
+}
