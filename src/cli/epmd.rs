@@ -15,7 +15,8 @@ use anyhow::Context;
 use clap::ArgAction;
 
 use crate::cli::names;
-use crate::epmd::{Config, Error, parse_addresses};
+use crate::epmd::config::parse_addresses;
+use crate::epmd::{Config, Error};
 use crate::net::epmd_client as client;
 use crate::net::epmd_server::{EpmdServer, Settings};
 

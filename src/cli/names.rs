@@ -5,7 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 
 use crate::cli::epmd::on_this_machine;
-use crate::epmd::{Config, Error, parse_names};
+use crate::epmd::reply::parse_names;
+use crate::epmd::{Config, Error};
 use crate::net::epmd_client as client;
 
 /// The options of `tiebeam names`.

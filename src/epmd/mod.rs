@@ -18,15 +18,12 @@
 //! and `answer` the rules by which a daemon answers. `net` carries them.
 
 pub(crate) mod answer;
-mod config;
+pub(crate) mod config;
 mod error;
 mod registration;
 pub(crate) mod registry;
 pub(crate) mod reply;
 pub(crate) mod request;
-
-pub(crate) use config::parse_addresses;
-pub(crate) use reply::parse_names;
 
 pub use config::Config;
 pub use error::{Error, Phase};
