@@ -27,3 +27,9 @@ pub use crate::handshake::Cookie;
 pub use crate::node::Node;
 pub use crate::process::Process;
 pub use crate::term::{Atom, Pid, Ref, Term};
+
+/// What `cargo fuzz` drives; see `fuzz/`.
+#[cfg(fuzzing)]
+pub mod fuzz {
+    pub use crate::etf::fuzz::fuzz_etf;
+}

@@ -8,6 +8,8 @@ pub(crate) mod decode;
 pub(crate) mod encode;
 mod encoded;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 pub(crate) mod put;
 pub(crate) mod reader;
 pub(crate) mod tag;

@@ -310,6 +310,9 @@ fn the_corpora_come_out_as_they_went_in() {
     }
 }
 
+mod fixtures;
+mod hostile;
+
 mod random {
     use proptest::prelude::*;
 
