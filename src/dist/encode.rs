@@ -206,7 +206,7 @@ struct Control<'o, A> {
 
 impl<A: Atoms> Control<'_, A> {
     /// Writes the tuple, and returns the payload that has to follow it.
-    fn signal<'s>(mut self, signal: &'s Signal, flags: DFlags) -> Result<Option<&'s Encoded>, Unsent> {
+    fn signal(mut self, signal: &Signal, flags: DFlags) -> Result<Option<&Encoded>, Unsent> {
         match signal {
             Signal::Message { from, to, body } => self.message(*from, to, flags).map(|()| Some(body)),
             Signal::Link { from, to } => self.pids(Op::LINK, from, to),

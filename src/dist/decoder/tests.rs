@@ -70,13 +70,17 @@ fn reason() -> Encoded {
     Encoded::new(&Term::atom("gone")).expect("encodable")
 }
 
+/// The plain operation, the traced one, the plain one's elements, where the token goes, whether a payload
+/// follows, and how the signal is shown.
+type Forms = (Op, Op, Vec<Term>, usize, bool, &'static str);
+
 #[test]
 fn every_operation_and_its_traced_form_is_the_same_signal() {
     let (from, to, name, cookie) = (Term::from(theirs()), Term::from(ours()), Term::atom("name"), Term::atom(""));
     let (reference, why, mfa) = (Term::from(reference()), Term::atom("gone"), Term::atom("m"));
     let mfa = Term::tuple([mfa.clone(), Term::atom("f"), 2.into()]);
     let options = Term::list(vec![Term::atom("link")]);
-    let plain_and_traced: [(Op, Op, Vec<Term>, usize, bool, &str); 12] = [
+    let plain_and_traced: [Forms; 12] = [
         (Op::SEND, Op::SEND_TT, vec![cookie.clone(), to.clone()], 2, true, "Message { from: None, to: Pid(<us@h"),
         (Op::SEND_SENDER, Op::SEND_SENDER_TT, vec![from.clone(), to.clone()], 2, true, "Message { from: Some(<peer@h"),
         (Op::REG_SEND, Op::REG_SEND_TT, vec![from.clone(), cookie, name], 3, true, "Message { from: Some(<peer@h"),
