@@ -48,15 +48,15 @@ impl Received {
     }
 
     fn entry(&mut self, segment: u8, index: u8, new: Option<Atom>) -> Result<Atom, Error> {
-        let empty = Error::EmptySlot(u16::from(segment) << 8 | u16::from(index));
-        let Some(cached) = self.segments.get_mut(usize::from(segment)) else { return Err(empty) };
+        let empty = || Error::EmptySlot(u16::from(segment) << 8 | u16::from(index));
+        let cached = self.segments.get_mut(usize::from(segment)).ok_or_else(empty)?;
         match new {
             Some(atom) => {
                 let cached = cached.get_or_insert_with(|| Box::new([None; SEGMENT]));
                 cached[usize::from(index)] = Some(atom);
                 Ok(atom)
             }
-            None => cached.as_ref().and_then(|cached| cached[usize::from(index)]).ok_or(empty),
+            None => cached.as_ref().and_then(|cached| cached[usize::from(index)]).ok_or_else(empty),
         }
     }
 }

@@ -10,11 +10,11 @@ use bytes::Bytes;
 use super::error::Error;
 use super::op::{Op, altact, spawned};
 use crate::etf::reader::Reader;
-use crate::etf::tag::VERSION;
-use crate::etf::token::Token;
+use crate::etf::tag::{Tag, VERSION};
+use crate::etf::token::{AtomText, Token};
 use crate::etf::{DecodeError, Encoded, skip_one};
 use crate::signal::{Signal, SpawnRequest, Target};
-use crate::term::{Atom, Pid, Ref};
+use crate::term::{Atom, Creation, Pid, Ref};
 
 /// The bytes of a whole message, and what is needed to read them.
 pub(super) struct Message<'a> {
@@ -31,6 +31,7 @@ pub(super) struct Message<'a> {
 
 impl Message<'_> {
     /// Reads the message. Bytes after it are ignored, as on a BEAM.
+    #[inline]
     pub(super) fn decode(&self) -> Result<Signal, Error> {
         let mut reader = Reader::new(self.bytes, self.atoms);
         reader.take(self.start).map_err(Error::Control)?;
@@ -48,6 +49,7 @@ impl Message<'_> {
         Ok(reader.offset())
     }
 
+    #[inline]
     fn version(&self, reader: &mut Reader<'_>) -> Result<(), DecodeError> {
         if !self.versions {
             return Ok(());
@@ -71,16 +73,34 @@ impl Message<'_> {
 }
 
 /// The operation, and how many elements its tuple has.
+#[inline]
 fn op(reader: &mut Reader<'_>) -> Result<(Op, usize), Error> {
+    let (arity, number) = match reader.clone().array() {
+        // As every BEAM writes it.
+        Ok([SMALL_TUPLE, arity, SMALL_INTEGER, number]) => {
+            reader.take(4).map_err(Error::Control)?;
+            (usize::from(arity), i64::from(number))
+        }
+        Ok(_) | Err(_) => any_op(reader)?,
+    };
+    let op = u8::try_from(number).map(Op).map_err(|_not_a_byte| Error::UnknownOp(number))?;
+    let Some((expected, _)) = op.shape() else { return Err(Error::UnknownOp(number)) };
+    let fits = if op == Op::ALTACT_SIG_SEND { arity >= expected } else { arity == expected };
+    if fits { Ok((op, arity)) } else { Err(Error::Arity { op: op.0, arity }) }
+}
+
+const SMALL_TUPLE: u8 = Tag::SMALL_TUPLE.0;
+const SMALL_INTEGER: u8 = Tag::SMALL_INTEGER.0;
+const EMPTY_ATOM: u8 = Tag::SMALL_ATOM_UTF8.0;
+
+#[cold]
+fn any_op(reader: &mut Reader<'_>) -> Result<(usize, i64), Error> {
     let Token::Tuple(arity) = reader.token().map_err(Error::Control)? else { return Err(Error::NoOp) };
     if arity == 0 {
         return Err(Error::NoOp);
     }
     let Token::Integer(number) = reader.token().map_err(Error::Control)? else { return Err(Error::NoOp) };
-    let op = u8::try_from(number).map(Op).map_err(|_not_a_byte| Error::UnknownOp(number))?;
-    let Some((expected, _)) = op.shape() else { return Err(Error::UnknownOp(number)) };
-    let fits = if op == Op::ALTACT_SIG_SEND { arity >= expected } else { arity == expected };
-    if fits { Ok((op, arity)) } else { Err(Error::Arity { op: op.0, arity }) }
+    Ok((arity, number))
 }
 
 /// The elements behind the operation, of which there are as many as it has.
@@ -223,6 +243,36 @@ impl<'m> Fields<'m, '_, '_> {
 
     #[inline]
     fn pid(&mut self) -> Result<Pid, Error> {
+        if self.reader.peek() != Some(Tag::NEW_PID.0) {
+            return self.old_pid();
+        }
+        self.new_pid().map_err(Error::Control)
+    }
+
+    /// The only form of a pid that BEAMs send, read on the shortest way: most signals have two.
+    #[inline]
+    fn new_pid(&mut self) -> Result<Pid, DecodeError> {
+        self.reader.u8()?;
+        let node = self.node()?;
+        let (id, serial) = (self.reader.u32()?, self.reader.u32()?);
+        Ok(Pid { node, id, serial, creation: Creation(self.reader.u32()?) })
+    }
+
+    #[inline]
+    fn node(&mut self) -> Result<Atom, DecodeError> {
+        let text = match self.reader.peek().map(Tag) {
+            Some(Tag::SMALL_ATOM_UTF8) => {
+                self.reader.u8()?;
+                let len = usize::from(self.reader.u8()?);
+                AtomText::Utf8(self.reader.take(len)?)
+            }
+            _ => self.reader.atom()?,
+        };
+        self.reader.intern(text)
+    }
+
+    #[cold]
+    fn old_pid(&mut self) -> Result<Pid, Error> {
         match self.token()? {
             Token::Pid(raw) => self.reader.make_pid(raw).map_err(Error::Control),
             _ => Err(self.wrong("a pid")),
@@ -236,10 +286,14 @@ impl<'m> Fields<'m, '_, '_> {
         if pid.node == self.message.peer { Ok(pid) } else { Err(Error::Forged(self.op.0)) }
     }
 
+    #[inline]
     fn atom(&mut self) -> Result<Atom, Error> {
-        match self.token()? {
-            Token::Atom(text) => self.reader.intern(text).map_err(Error::Control),
-            _ => Err(self.wrong("an atom")),
+        match self.reader.peek().map(Tag) {
+            Some(Tag::SMALL_ATOM_UTF8 | Tag::ATOM_CACHE_REF) => self.node().map_err(Error::Control),
+            _ => match self.token()? {
+                Token::Atom(text) => self.reader.intern(text).map_err(Error::Control),
+                _ => Err(self.wrong("an atom")),
+            },
         }
     }
 
@@ -276,8 +330,12 @@ impl<'m> Fields<'m, '_, '_> {
         }
     }
 
-    /// An atom that once was the cookie.
+    /// An atom that once was the cookie, and has been empty since.
+    #[inline]
     fn cookie(&mut self) -> Result<(), Error> {
+        if let Ok([EMPTY_ATOM, 0]) = self.reader.clone().array() {
+            return self.reader.take(2).map(|_atom| ()).map_err(Error::Control);
+        }
         match self.token()? {
             Token::Atom(_) => Ok(()),
             _ => Err(self.wrong("an atom")),

@@ -77,10 +77,13 @@ impl FrameDecoder {
     pub(crate) fn decode(&mut self, frame: Bytes) -> Result<Option<Signal>, Error> {
         match *frame {
             [PASS_THROUGH, ..] if !self.headers => self.signal(&frame, 1, &self.none).map(Some),
+            [VERSION, HEADER, 0, ..] if self.headers => self.signal(&frame, 3, &self.none).map(Some),
             [VERSION, HEADER, ..] if self.headers => self.whole(&frame),
             [VERSION, FIRST_FRAGMENT, ..] if self.fragments => self.first(&frame),
             [VERSION, FRAGMENT, ..] if self.fragments => self.go_on(&frame),
-            _ => Err(Error::Form(frame.iter().take(2).copied().collect())),
+            [first, second, ..] => Err(Error::Form([first, second])),
+            [first] => Err(Error::Form([first, 0])),
+            [] => Err(Error::Form([0; 2])),
         }
     }
 

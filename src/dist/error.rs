@@ -3,7 +3,7 @@
 use crate::etf::DecodeError;
 
 /// What a peer did wrong on a connection.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// Malformed: a frame announced as longer than we accept.
@@ -14,9 +14,10 @@ pub enum Error {
         /// Ours.
         limit: usize,
     },
-    /// Malformed: the frame does not start as the frames of this link do.
+    /// Malformed: the frame does not start as the frames of this link do, but with these two bytes
+    /// (0 where there are none).
     #[error("a frame starts with {0:?}, which no frame of this connection does")]
-    Form(Vec<u8>),
+    Form([u8; 2]),
     /// Malformed: the header that names atoms.
     #[error("the header of a frame: {0}")]
     Header(DecodeError),
