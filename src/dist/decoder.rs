@@ -169,7 +169,7 @@ pub fn fuzz_dist(data: &[u8]) {
             let Ok(signal) = decoder.decode(frame) else { break };
             if let Some(signal) = signal {
                 let mut out = Vec::new();
-                let _ = super::encode(&signal, flags, &mut out);
+                let _ = super::encode::encode(&signal, flags, &mut out);
             }
             assert!(decoder.buffered() <= limits.max_buffered, "the bound on incomplete messages holds");
         }

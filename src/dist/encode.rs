@@ -2,7 +2,8 @@
 //!
 //! [`encode`] makes frames that stand alone: their header names no atom, so any task may make them and
 //! they may be written in any order that keeps each sender's. [`Encoder::caching`] names the atoms of
-//! the control message by the connection's cache, and needs that what it makes is written in that order.
+//! the control message by the connection's cache, and needs that the frames it appends are written in
+//! that order; a [`Large`] message stands alone even so, since its frames go out between others.
 //! The payload is bytes already, and goes as it is.
 
 use bytes::Bytes;
@@ -51,7 +52,7 @@ pub(crate) fn encode(signal: &Signal, flags: DFlags, out: &mut Vec<u8>) -> Resul
     finish(start, control, payload, flags, out)
 }
 
-/// Encodes for one connection; whoever calls it also writes, in the order of the calls.
+/// Encodes for one connection; whoever calls it also writes what it appends, in the order of the calls.
 #[derive(Debug)]
 pub(crate) struct Encoder {
     flags: DFlags,
@@ -74,14 +75,23 @@ impl Encoder {
         let start = out.len();
         self.control.clear();
         let result = Control { out: &mut self.control, atoms: &mut *cache }.signal(signal, self.flags);
-        let result = result.and_then(|payload| {
-            out.extend_from_slice(&WITH_HEADER[..6]);
-            cache.write_header(out);
-            let control = out.len();
-            out.extend_from_slice(&self.control);
-            finish(start, control, payload, self.flags, out)
-        });
-        // What is not sent must not be taken for known.
+        let payload = match result {
+            Ok(payload) if payload.is_none_or(|payload| payload.len() < LARGE) => payload,
+            // What does not go out, or not now, must not be taken for known.
+            Ok(_) => {
+                cache.abandon();
+                return encode(signal, self.flags, out);
+            }
+            Err(unsent) => {
+                cache.abandon();
+                return Err(unsent);
+            }
+        };
+        out.extend_from_slice(&WITH_HEADER[..6]);
+        cache.write_header(out);
+        let control = out.len();
+        out.extend_from_slice(&self.control);
+        let result = finish(start, control, payload, self.flags, out);
         if result.is_ok() {
             cache.commit()
         } else {
@@ -111,7 +121,7 @@ fn finish(
             out.push(VERSION);
         }
         if payload.len() >= LARGE {
-            let large = Large::new(&out[start..], control - start, &payload.standalone(), flags);
+            let large = Large::new(&out[control..], &payload.standalone(), flags);
             out.truncate(start);
             return if large.fits() { Ok(Some(large)) } else { Err(Unsent::TooLarge) };
         }
@@ -132,8 +142,8 @@ fn finish(
 /// A message whose payload is not copied. One sender's later signals wait until its last frame.
 #[derive(Debug, Clone)]
 pub(crate) struct Large {
-    /// What stands between the length and the control message; in a fragment only its end, the header, does.
-    front: Bytes,
+    /// What stands between the length and the control message of a frame that is not a fragment.
+    front: &'static [u8],
     /// The control message, with the payload's version byte on links without headers.
     control: Bytes,
     payload: Vec<Bytes>,
@@ -142,23 +152,16 @@ pub(crate) struct Large {
 }
 
 impl Large {
-    /// `begun` is a frame that ends before its payload, and whose control message starts at `control`.
-    fn new(begun: &[u8], control: usize, payload: &Encoded, flags: DFlags) -> Self {
-        let begun = Bytes::copy_from_slice(begun);
+    fn new(control: &[u8], payload: &Encoded, flags: DFlags) -> Self {
+        let control = Bytes::copy_from_slice(control);
         let payload: Vec<Bytes> = payload.segments().cloned().collect();
-        let control_len = begun.len() - control;
         Self {
-            front: begun.slice(4..control),
-            control: begun.slice(control..),
-            len: control_len + payload.iter().map(Bytes::len).sum::<usize>(),
+            front: if flags.has_headers() { &WITH_HEADER[4..] } else { &PASS_THROUGH[4..] },
+            len: control.len() + payload.iter().map(Bytes::len).sum::<usize>(),
+            control,
             payload,
             fragments: flags.contains(DFlags::FRAGMENTS),
         }
-    }
-
-    /// How many bytes of control message and payload.
-    pub(crate) fn len(&self) -> usize {
-        self.len
     }
 
     /// The frames of the message: one, or its fragments where the link has them. `sequence` is not that of

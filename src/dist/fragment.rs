@@ -15,8 +15,8 @@ pub(super) const FRAGMENT: usize = 64 << 10;
 /// Frames of one message, each a list of slices to be written one behind the other.
 #[derive(Debug)]
 pub(crate) struct Frames {
-    /// What stands in front of the first slice, behind its length.
-    front: Bytes,
+    /// What stands behind the length of a frame that is not a fragment.
+    front: &'static [u8],
     /// What is left of control message and payload.
     slices: VecDeque<Bytes>,
     /// How much of that goes into the next frame at least: the control message.
@@ -28,7 +28,13 @@ pub(crate) struct Frames {
 }
 
 impl Frames {
-    pub(super) fn new(front: Bytes, control: Bytes, payload: Vec<Bytes>, len: usize, sequence: Option<u64>) -> Self {
+    pub(super) fn new(
+        front: &'static [u8],
+        control: Bytes,
+        payload: Vec<Bytes>,
+        len: usize,
+        sequence: Option<u64>,
+    ) -> Self {
         let together = control.len();
         let after_first = len.saturating_sub(together.max(FRAGMENT));
         let number = 1 + after_first.div_ceil(FRAGMENT) as u64;
@@ -40,14 +46,14 @@ impl Frames {
 
     /// What stands in front of a fragment.
     fn front(&self, number: u64, sequence: u64) -> BytesMut {
-        let mut front = BytesMut::with_capacity(22 + self.front.len());
+        let mut front = BytesMut::with_capacity(23);
         front.put_u32(0);
         front.put_slice(&[VERSION, if self.first { 69 } else { 70 }]);
         front.put_u64(sequence);
         front.put_u64(number);
         if self.first {
-            // The header without its own 131 and 68.
-            front.put_slice(self.front.get(2..).unwrap_or_default());
+            // A header that names no atom.
+            front.put_u8(0);
         }
         front
     }
@@ -85,7 +91,7 @@ impl Iterator for Frames {
             None => {
                 let mut front = BytesMut::with_capacity(4 + self.front.len());
                 front.put_u32(0);
-                front.put_slice(&self.front);
+                front.put_slice(self.front);
                 (front, self.left)
             }
         };

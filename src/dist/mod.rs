@@ -32,7 +32,7 @@ mod reassembly;
 mod tick;
 
 pub(crate) use self::decoder::{FrameDecoder, Limits};
-pub(crate) use self::encode::{Encoder, Large, Unsent, encode};
+pub(crate) use self::encode::{Encoder, Unsent};
 pub use self::error::Error;
 pub(crate) use self::fragment::Frames;
 pub(crate) use self::frame::{Frame, TICK, missing, next_frame};

@@ -2,8 +2,9 @@ use bytes::{BufMut, BytesMut};
 use proptest::prelude::*;
 
 use super::*;
+use crate::dist::encode::encode;
 use crate::dist::op::{Op, altact};
-use crate::dist::{Frame, encode, next_frame};
+use crate::dist::{Frame, next_frame};
 use crate::etf::{DecodeErrorKind, Encoded, encode_into};
 use crate::signal::Target;
 use crate::term::{Creation, Pid, Ref, Term};

@@ -5,8 +5,7 @@ fn frames(control: usize, payload: &[usize]) -> Vec<(u8, u64, Vec<u8>)> {
     let control = Bytes::from(vec![1; control]);
     let payload: Vec<_> = payload.iter().map(|len| Bytes::from(vec![2; *len])).collect();
     let len = control.len() + payload.iter().map(Bytes::len).sum::<usize>();
-    let front = Bytes::from_static(&[131, 68, 0]);
-    let frames = Frames::new(front, control, payload, len, Some(0x0102));
+    let frames = Frames::new(&[131, 68, 0], control, payload, len, Some(0x0102));
     let mut cut = Vec::new();
     for frame in frames {
         let mut bytes: Bytes = frame.into_iter().flatten().collect();
