@@ -134,14 +134,16 @@ pub(crate) async fn stay_registered(node: Node, registrar: Registrar, held: Held
 
 async fn register_again(registrar: &Registrar, own: Option<Running>) -> Held {
     const PAUSE: Duration = Duration::from_secs(2);
+    // Our own EPMD goes on serving others while we cannot register with it.
     let mut own = own;
     loop {
-        let registered = match own.take() {
-            Some(server) => registrar.register_with(Some(server)).await,
+        let registered = match &own {
+            Some(_) => registrar.register_with(None).await,
             None => registrar.register().await,
         };
         match registered {
-            Ok(held) => {
+            Ok(mut held) => {
+                held.server = held.server.or_else(|| own.take());
                 tracing::info!(epmd = ?held.epmd_use(), "registered again");
                 return held;
             }
