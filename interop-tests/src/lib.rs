@@ -1,1 +1,49 @@
-//! Scenarios against real BEAMs.
+//! Starting BEAMs and tiebeam nodes for scenarios, talking to them, and stopping exactly what was started.
+
+mod beam;
+mod program;
+mod release;
+
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+pub use beam::Beam;
+pub use program::{Finished, Tiebeam, run, run_with_input};
+pub use release::Release;
+
+/// The cookie of all scenarios.
+pub const COOKIE: &str = "interop";
+
+/// A port that was free a moment ago, for an EPMD of this scenario's own.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port on loopback");
+    listener.local_addr().expect("a bound socket has an address").port()
+}
+
+/// A node name that no other scenario, of this run or another, has.
+pub fn unique(prefix: &str) -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let n = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("{prefix}_{}_{n}@127.0.0.1", std::process::id())
+}
+
+/// Makes one test of a scenario for each release: `on_every_release!(ping, calls)`.
+#[macro_export]
+macro_rules! on_every_release {
+    ($($scenario:ident),* $(,)?) => {
+        $crate::on_every_release!(@ otp25, Otp25, $($scenario),*);
+        $crate::on_every_release!(@ otp27, Otp27, $($scenario),*);
+        $crate::on_every_release!(@ otp29, Otp29, $($scenario),*);
+    };
+    (@ $module:ident, $release:ident, $($scenario:ident),*) => {
+        mod $module {
+            $(#[test]
+            fn $scenario() {
+                let release = $crate::Release::$release;
+                if release.is_here(concat!(module_path!(), "::", stringify!($scenario))) {
+                    super::$scenario(release);
+                }
+            })*
+        }
+    };
+}

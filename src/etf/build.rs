@@ -65,20 +65,6 @@ impl Encoded {
         list.iter().map(|element| Self::new(&element).ok()).collect()
     }
 
-    /// The list of the arguments that a Rust tuple, or a list, stands for.
-    ///
-    /// # Errors
-    /// As [`Encoded::of`].
-    pub(crate) fn list_of<T: serde::Serialize>(args: &T) -> Result<Self, crate::serde::Error> {
-        let args = Self::of(args)?;
-        Ok(match args.parts() {
-            Some(parts) => Self::list(&parts),
-            // `()` is no argument at all.
-            None if args.as_atom().is_some() => Self::list(&[]),
-            None => args,
-        })
-    }
-
     /// Whether it is the atom of this text.
     #[must_use]
     pub fn is_atom(&self, text: &str) -> bool {

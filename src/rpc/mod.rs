@@ -65,7 +65,7 @@ impl Rpc {
         function: impl Into<Atom>,
         args: impl Serialize,
     ) -> Result<T, RpcError> {
-        let args = Encoded::list_of(&args).map_err(|error| RpcError::Decode(error.to_string()))?;
+        let args = argument_list(&args).map_err(|error| RpcError::Decode(error.to_string()))?;
         let result = self.call_encoded(module.into(), function.into(), args).await?;
         result.decode().map_err(|error| RpcError::Decode(error.to_string()))
     }
@@ -100,7 +100,7 @@ impl Rpc {
         function: impl Into<Atom>,
         args: impl Serialize,
     ) -> Result<(), RpcError> {
-        let args = Encoded::list_of(&args).map_err(|error| RpcError::Decode(error.to_string()))?;
+        let args = argument_list(&args).map_err(|error| RpcError::Decode(error.to_string()))?;
         client::cast(&self.node.process(), &self.prepare(module.into(), function.into(), &args)).await
     }
 
@@ -125,7 +125,7 @@ impl Node {
         args: impl Serialize,
         timeout: Option<Duration>,
     ) -> Vec<Result<T, RpcError>> {
-        let args = match Encoded::list_of(&args) {
+        let args = match argument_list(&args) {
             Ok(args) => args,
             Err(error) => return nodes.into_iter().map(|_| Err(RpcError::Decode(error.to_string()))).collect(),
         };
@@ -208,6 +208,17 @@ impl Node {
     pub async fn apply(&self, context: CallContext, module: Atom, function: Atom, args: Encoded) -> Returned {
         server::apply(context, &exports(self), module, function, args).await
     }
+}
+
+/// The list of the arguments that a Rust tuple, or a list, stands for.
+fn argument_list<T: Serialize>(args: &T) -> Result<Encoded, crate::serde::Error> {
+    let args = Encoded::of(args)?;
+    Ok(match args.parts() {
+        Some(parts) => Encoded::list(&parts),
+        // `()` is no argument at all.
+        None if args.as_atom().is_some() => Encoded::list(&[]),
+        None => args,
+    })
 }
 
 fn exports(node: &Node) -> Arc<Exports> {

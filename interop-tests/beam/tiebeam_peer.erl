@@ -1,0 +1,74 @@
+%% Evaluates what a scenario asks for, over a socket of its own.
+-module(tiebeam_peer).
+
+-export([main/1, tried/1, collect/2, flush/0, watch_nodes/0, seen_nodes/1]).
+
+%% Requests are 'e' (Erlang expressions) or 'x' (an Elixir expression) and the code; answers '+' and the printed
+%% value, or '-' and what was raised. All evaluations run in one process, so what one registers or monitors the next
+%% finds; variables do not live on.
+main(Port) ->
+    {ok, Socket} = gen_tcp:connect({127, 0, 0, 1}, Port, [binary, {packet, 4}, {active, false}, {nodelay, true}]),
+    loop(Socket).
+
+loop(Socket) ->
+    case gen_tcp:recv(Socket, 0) of
+        {ok, <<Kind, Code/binary>>} ->
+            Answer =
+                try evaluate(Kind, Code) of
+                    Text -> [$+, Text]
+                catch
+                    Class:Reason:Stack -> [$-, io_lib:format("~0tp:~0tp ~0tp", [Class, Reason, Stack])]
+                end,
+            ok = gen_tcp:send(Socket, unicode:characters_to_binary(Answer)),
+            loop(Socket);
+        {error, _} ->
+            erlang:halt()
+    end.
+
+evaluate($e, Code) ->
+    {ok, Tokens, _} = erl_scan:string(unicode:characters_to_list(Code)),
+    {ok, Expressions} = erl_parse:parse_exprs(Tokens),
+    {value, Value, _} = erl_eval:exprs(Expressions, []),
+    io_lib:format("~0tp", [Value]);
+evaluate($x, Code) ->
+    {ok, _} = application:ensure_all_started(elixir),
+    {Value, _} = 'Elixir.Code':eval_string(Code),
+    'Elixir.Kernel':inspect(Value, [{limit, infinity}]).
+
+%% What a fun returns or raises, without stacks: those name files and lines that only a BEAM has.
+tried(Fun) ->
+    try Fun() of
+        {badrpc, {'EXIT', {Reason, [{_, _, _, _} | _]}}} -> {badrpc, {'EXIT', {Reason, stack}}};
+        {badrpc, {'EXIT', {Reason, []}}} -> {badrpc, {'EXIT', {Reason, stack}}};
+        Value -> {returned, Value}
+    catch
+        error:{exception, Reason, _} -> {raised, error, {exception, Reason}};
+        Class:Reason -> {raised, Class, Reason}
+    end.
+
+%% The next Count messages, or none where they take longer than Timeout.
+collect(0, _) -> [];
+collect(Count, Timeout) ->
+    receive Message -> [Message | collect(Count - 1, Timeout)]
+    after Timeout -> [none]
+    end.
+
+flush() ->
+    receive _ -> flush() after 0 -> ok end.
+
+%% Collects node events in a process of its own.
+watch_nodes() ->
+    spawn(fun() ->
+        ok = net_kernel:monitor_nodes(true, [nodedown_reason]),
+        watching([])
+    end).
+
+watching(Seen) ->
+    receive
+        {events, From} -> From ! {events, lists:reverse(Seen)}, watching(Seen);
+        Event -> watching([Event | Seen])
+    end.
+
+seen_nodes(Watcher) ->
+    Watcher ! {events, self()},
+    receive {events, Seen} -> Seen end.

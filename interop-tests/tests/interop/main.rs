@@ -1,0 +1,10 @@
+//! Scenarios between tiebeam and real BEAMs of OTP 25, 27 and 29, one binary for all of them.
+
+mod calls;
+mod layers;
+mod links;
+mod messages;
+mod nodes;
+mod servers;
+mod ticks;
+mod world;

@@ -1,0 +1,140 @@
+//! Finding each other, connecting, and what each side sees of the other.
+
+use std::time::Duration;
+
+use interop_tests::{Beam, Release, Tiebeam, free_port, on_every_release, run, unique};
+
+use crate::world::World;
+
+on_every_release!(
+    each_side_lists_the_other,
+    a_hidden_node_is_not_listed,
+    an_epmd_of_the_beams_own_is_used_and_outlived,
+    both_dial_at_once,
+    a_wrong_cookie_is_refused_by_both,
+    node_events_are_forwarded,
+    one_shots_answer_with_their_exit_codes,
+);
+
+fn each_side_lists_the_other(release: Release) {
+    let mut world = World::new(release);
+    assert_eq!(world.eval("{net_adm:ping(N), lists:member(N, nodes())}."), "{pong,true}");
+    let known = "{ok, Names} = net_adm:names({127, 0, 0, 1}), lists:sort([Name || {Name, _} <- Names]) =:= \
+                 lists:sort([hd(string:split(atom_to_list(X), \"@\")) || X <- [N, node()]]).";
+    assert_eq!(world.eval(known), "true");
+    // A restart under the same name is another node: old pids are dead.
+    assert_eq!(world.eval("{ok, P} = rpc:call(N, D, start_echo, []), put(old, P), ok."), "ok");
+    let name = world.rust.name().to_owned();
+    drop(std::mem::replace(&mut world.rust, Tiebeam::demo(&unique("other"), free_port())));
+    world.rust = Tiebeam::demo(&name, world.port);
+    let old = "R = monitor(process, get(old)), receive {'DOWN', R, _, _, W} -> W after 5000 -> none end.";
+    assert_eq!(world.eval(&format!("net_adm:ping(N), {old}")), "noproc");
+}
+
+fn a_hidden_node_is_not_listed(release: Release) {
+    let mut world = World::with(release, &["--demo", "--hidden"], &[]);
+    let seen = "{net_adm:ping(N), lists:member(N, nodes()), lists:member(N, nodes(hidden))}.";
+    assert_eq!(world.eval(seen), "{pong,false,true}");
+    assert_eq!(world.eval("rpc:call(N, D, add, [1, 2])."), "3");
+    world.beam.assert_quiet();
+}
+
+fn an_epmd_of_the_beams_own_is_used_and_outlived(release: Release) {
+    let port = free_port();
+    let mut beam = Beam::start_with_epmd(release, &unique("beam"), port);
+    let rust = Tiebeam::demo(&unique("rust"), port);
+    assert!(rust.ready.contains("(existing)"), "{}", rust.ready);
+    assert_eq!(beam.eval(&format!("net_adm:ping({}).", rust.atom())), "pong");
+    drop(beam);
+    // The BEAM's container took its EPMD with it: the node serves one of its own, and the next BEAM finds it there.
+    let mut next = None;
+    for _ in 0..50 {
+        std::thread::sleep(Duration::from_millis(200));
+        if run(port, &["names"]).stdout.contains(rust.name().split('@').next().expect("a name")) {
+            next = Some(Beam::start(release, &unique("next"), port));
+            break;
+        }
+    }
+    let Some(mut next) = next else {
+        // Where the BEAM runs on this machine itself, its EPMD outlives it, as epmd does.
+        return;
+    };
+    assert_eq!(next.eval(&format!("net_adm:ping({}).", rust.atom())), "pong");
+    next.assert_quiet();
+}
+
+fn both_dial_at_once(release: Release) {
+    let mut world = World::new(release);
+    // Again and again: the BEAM dials while the tiebeam node is told, through another BEAM, to dial it.
+    let mut twin = Beam::start(release, &unique("aaa"), world.port);
+    for _ in 0..10 {
+        let beam = world.beam.atom();
+        let connect = format!(
+            "N = {}, [spawn(fun() -> rpc:call(N, 'Elixir.Tiebeam.Demo', watch, [{{x, {beam}}}, self()]) end), \
+             spawn(fun() -> rpc:call({beam}, net_adm, ping, [N]) end)], ok.",
+            world.rust.atom()
+        );
+        assert_eq!(twin.eval(&connect), "ok");
+        world.beam.wait_for(&format!("lists:member({}, nodes()).", world.rust.atom()), "true");
+        assert_eq!(world.eval("rpc:call(N, D, add, [1, 2])."), "3");
+        assert_eq!(world.eval("erlang:disconnect_node(N)."), "true");
+    }
+}
+
+fn a_wrong_cookie_is_refused_by_both(release: Release) {
+    let mut world = World::new(release);
+    let other = Tiebeam::start(&unique("other"), world.port, &["--cookie", "another", "--demo"]);
+    assert_eq!(world.beam.eval(&format!("net_adm:ping({}).", other.atom())), "pang");
+    let ping = run(world.port, &["--cookie", "another", "ping", world.beam.name()]);
+    assert_eq!((ping.code, ping.stdout.trim()), (1, "pang"));
+    assert!(ping.stderr.contains("cookie rejected"), "{}", ping.stderr);
+    // Nobody else is disturbed.
+    assert_eq!(world.eval("net_adm:ping(N)."), "pong");
+}
+
+fn node_events_are_forwarded(release: Release) {
+    let mut world = World::new(release);
+    assert_eq!(world.eval("{ok, P} = rpc:call(N, D, watch_nodes, [self()]), is_pid(P)."), "true");
+    let mut twin = Beam::start(release, &unique("twin"), world.port);
+    assert_eq!(twin.eval(&format!("net_adm:ping({}).", world.rust.atom())), "pong");
+    drop(twin);
+    let seen = "[{K, [Key || {Key, _} <- Info]} || {K, _, Info} <- tiebeam_peer:collect(2, 10000)].";
+    assert_eq!(world.eval(seen), "[{nodeup,[]},{nodedown,[nodedown_reason]}]");
+}
+
+fn one_shots_answer_with_their_exit_codes(release: Release) {
+    let world = World::new(release);
+    let beam = world.beam.name();
+    let ping = run(world.port, &["ping", beam]);
+    assert_eq!((ping.code, ping.stdout.as_str()), (0, "pong\n"), "{}", ping.stderr);
+    let ping = run(world.port, &["ping", world.rust.name()]);
+    assert_eq!((ping.code, ping.stdout.as_str()), (0, "pong\n"), "{}", ping.stderr);
+    let nobody = run(world.port, &["nodes", "nobody@127.0.0.1"]);
+    assert_eq!(nobody.code, 3);
+    assert!(nobody.stderr.contains("not registered"), "{}", nobody.stderr);
+    let no_epmd = run(free_port(), &["nodes", beam]);
+    assert_eq!(no_epmd.code, 3);
+    assert!(no_epmd.stderr.contains("no EPMD"), "{}", no_epmd.stderr);
+    assert_eq!(run(world.port, &["nodes", "no-node-name"]).code, 2);
+    let doctor = run(world.port, &["doctor", beam]);
+    assert_eq!(doctor.code, 0, "{}{}", doctor.stdout, doctor.stderr);
+    let names = run(world.port, &["names"]);
+    assert!(names.stdout.starts_with("epmd: up and running on port"), "{}", names.stdout);
+    world.beam.assert_quiet();
+}
+
+#[test]
+fn two_tiebeam_nodes_need_no_epmd_of_the_machine() {
+    let port = free_port();
+    let first = Tiebeam::demo(&unique("first"), port);
+    assert!(first.ready.contains("(embedded)"), "{}", first.ready);
+    let second = Tiebeam::start(&unique("second"), port, &["--demo", "--connect", first.name()]);
+    assert!(second.ready.contains("(existing)"), "{}", second.ready);
+    for _ in 0..100 {
+        if first.log().contains(&format!("nodeup peer.name={}", second.name())) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("the second node did not connect:\n{}\n{}", first.log(), second.log());
+}

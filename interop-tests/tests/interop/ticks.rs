@@ -1,0 +1,45 @@
+//! Silence: ticks keep an idle connection, and find a frozen peer.
+
+use std::time::{Duration, Instant};
+
+use interop_tests::{Release, on_every_release};
+
+use crate::world::World;
+
+on_every_release!(an_idle_connection_stays_up, a_frozen_beam_is_given_up, a_frozen_tiebeam_node_is_given_up);
+
+/// Ten tick times of idleness, as 80 seconds with a tick time of 8.
+fn an_idle_connection_stays_up(release: Release) {
+    let mut world = World::with(release, &["--demo", "--net-ticktime", "8"], &["-kernel", "net_ticktime", "8"]);
+    assert_eq!(world.eval("pong = net_adm:ping(N), put(w, tiebeam_peer:watch_nodes()), ok."), "ok");
+    std::thread::sleep(Duration::from_secs(80));
+    assert_eq!(world.eval("tiebeam_peer:seen_nodes(get(w))."), "[]");
+    assert_eq!(world.eval("rpc:call(N, D, add, [1, 2])."), "3");
+    world.beam.assert_quiet();
+}
+
+fn a_frozen_beam_is_given_up(release: Release) {
+    let mut world = World::with(release, &["--demo", "--net-ticktime", "4"], &[]);
+    assert_eq!(world.eval("net_adm:ping(N)."), "pong");
+    world.beam.signal("STOP");
+    let frozen = Instant::now();
+    while !world.rust.log().contains("nodedown") {
+        assert!(frozen.elapsed() < Duration::from_secs(15), "the frozen peer was not given up");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let took = frozen.elapsed();
+    world.beam.signal("CONT");
+    assert!(world.rust.log().contains("whole tick time"), "{}", world.rust.log());
+    assert!(took < Duration::from_millis(4 * 1250 + 500), "took {took:?}");
+}
+
+fn a_frozen_tiebeam_node_is_given_up(release: Release) {
+    let mut world = World::with(release, &["--demo"], &["-kernel", "net_ticktime", "4"]);
+    assert_eq!(world.eval("pong = net_adm:ping(N), monitor_node(N, true)."), "true");
+    world.rust.signal("STOP");
+    let seen =
+        "{T, R} = timer:tc(fun() -> receive {nodedown, N} -> down after 15000 -> none end end), {R, T < 6000000}.";
+    let seen = world.eval(seen);
+    world.rust.signal("CONT");
+    assert_eq!(seen, "{down,true}");
+}
