@@ -31,6 +31,7 @@ evaluate($e, Code) ->
     {value, Value, _} = erl_eval:exprs(Expressions, []),
     io_lib:format("~0tp", [Value]);
 evaluate($x, Code) ->
+    ok = code:add_paths(filelib:wildcard("/usr/lib/elixir/lib/*/ebin")),
     {ok, _} = application:ensure_all_started(elixir),
     {Value, _} = 'Elixir.Code':eval_string(Code),
     'Elixir.Kernel':inspect(Value, [{limit, infinity}]).

@@ -39,7 +39,7 @@ impl Tiebeam {
     /// Starts a node with these further arguments.
     pub fn start(name: &str, epmd_port: u16, args: &[&str]) -> Self {
         let mut command = Command::new(binary());
-        command.args(["node", "--name", name, "--cookie", COOKIE]).args(args);
+        command.args(["node", "--name", name]).args(args).env("TIEBEAM_COOKIE", COOKIE);
         command.env("ERL_EPMD_PORT", epmd_port.to_string()).env("RUST_LOG", "tiebeam=debug");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the program starts");

@@ -29,7 +29,6 @@ fn a_beam_gets_what_a_beam_would_give(release: Release) {
         "rpc:call(N, D, raise, [<<\"oops\">>])",
         "rpc:call(N, D, sleep, [10])",
         "rpc:call(N, D, sleep, [2000], 50)",
-        "rpc:call(N, erlang, node, [])",
         "erpc:call(N, D, add, [1, 2])",
         "erpc:call(N, D, add, [1, a])",
         "erpc:call(N, D, throw, [thrown])",

@@ -82,7 +82,8 @@ fn layer(module: &str) -> Option<usize> {
     LAYERS.iter().position(|layer| layer.contains(&module))
 }
 
-/// Every file of the library below a module, with the module it belongs to; tests of their own left out.
+/// Every file of the library below a module, with the module it belongs to; tests and the entry points of fuzzers,
+/// which drive several modules at once, left out.
 fn sources() -> Vec<(String, PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../src");
     let mut files = BTreeMap::new();
@@ -95,7 +96,9 @@ fn sources() -> Vec<(String, PathBuf, String)> {
     files
         .into_iter()
         .filter_map(|(path, text)| Some((module_of(&path)?, path, text)))
-        .filter(|(module, path, _)| !matches!(module.as_str(), "lib" | "main") && !path.ends_with("tests.rs"))
+        .filter(|(module, path, _)| {
+            !matches!(module.as_str(), "lib" | "main") && !path.ends_with("tests.rs") && !path.ends_with("fuzz.rs")
+        })
         .collect()
 }
 
