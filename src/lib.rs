@@ -31,5 +31,7 @@ pub use crate::term::{Atom, Pid, Ref, Term};
 /// What `cargo fuzz` drives; see `fuzz/`.
 #[cfg(fuzzing)]
 pub mod fuzz {
+    pub use crate::dist::fuzz_dist;
     pub use crate::etf::fuzz::fuzz_etf;
+    pub use crate::handshake::fuzz_handshake;
 }

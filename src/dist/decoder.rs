@@ -88,6 +88,7 @@ impl FrameDecoder {
     }
 
     /// How many bytes of incomplete messages are held.
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn buffered(&self) -> usize {
         self.reassembly.buffered()
     }
@@ -157,7 +158,8 @@ fn fragment(frame: &Bytes) -> Result<(u64, u64, usize), Error> {
 }
 
 /// Feeds arbitrary bytes to decoders of every kind of link; they may fail, never panic.
-#[doc(hidden)]
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(not(fuzzing), expect(unreachable_pub, reason = "the fuzz target is outside the crate"))]
 pub fn fuzz_dist(data: &[u8]) {
     let peer = NodeName::new("peer@h").expect("a literal node name");
     let limits = Limits { max_frame: 1 << 20, max_open: 3, max_buffered: 1 << 16 };

@@ -1,7 +1,7 @@
 //! The protocol between connected nodes: frames, control messages, fragments, the atom cache, ticks.
 //!
-//! After the handshake each side sends frames behind 32-bit lengths ([`frame`]). An empty one is a
-//! *tick*, which only says that its sender lives ([`tick`]). What a frame holds depends on the flags
+//! After the handshake each side sends frames behind 32-bit lengths (`frame`). An empty one is a
+//! *tick*, which only says that its sender lives (`tick`). What a frame holds depends on the flags
 //! that both published:
 //!
 //! ```text
@@ -12,10 +12,10 @@
 //! ```
 //!
 //! *header* names the atoms that `ATOM_CACHE_REF` stands for in this message; it changes the cache of
-//! its direction when the frame arrives, so frames are decoded in order ([`atom_cache`]). Fragments of
+//! its direction when the frame arrives, so frames are decoded in order (`atom_cache`). Fragments of
 //! several messages, whole messages and ticks may alternate, but one sender's signals may not overtake
-//! each other ([`fragment`]). *control* is a tuple that starts with a number, and is one
-//! [`Signal`](crate::signal::Signal) together with its payload ([`decode`], [`encode`]).
+//! each other (`fragment`, `reassembly`). *control* is a tuple that starts with a number, and is one
+//! `Signal` together with its payload (`decode`, `encode`).
 //!
 //! OTP: "Distribution Protocol", section "Protocol between Connected Nodes"; the decoder's rules are
 //! those of `erts_prepare_dist_ext` and `erts_net_message` in `erts/emulator/beam`.
@@ -38,5 +38,5 @@ pub(crate) use self::fragment::Frames;
 pub(crate) use self::frame::{Frame, TICK, missing, next_frame};
 pub(crate) use self::tick::{Counters, Tick, TickAction};
 
-#[doc(hidden)]
+#[cfg(fuzzing)]
 pub use self::decoder::fuzz_dist;

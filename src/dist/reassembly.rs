@@ -44,6 +44,7 @@ impl Reassembly {
     }
 
     /// How many bytes incomplete messages take.
+    #[cfg(any(test, fuzzing))]
     pub(super) fn buffered(&self) -> usize {
         self.buffered
     }

@@ -17,6 +17,7 @@ pub(crate) enum Existing {
     /// A connection.
     Up,
     /// A connection, and another caller of that name that is being checked.
+    #[cfg_attr(not(test), expect(dead_code, reason = "whoever keeps count of such callers says so"))]
     UpPending,
 }
 
@@ -30,6 +31,7 @@ pub(crate) enum Verdict {
     /// No: our own attempt goes on.
     Nok,
     /// Not on the list of allowed nodes.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for whoever has such a list"))]
     NotAllowed,
     /// We have a connection to that name: is it dead?
     Alive,
@@ -165,11 +167,6 @@ impl Caller {
     /// Who calls, unproved.
     pub(crate) fn name(&self) -> NodeName {
         self.name
-    }
-
-    /// Whether the caller publishes itself.
-    pub(crate) fn is_visible(&self) -> bool {
-        self.flags.contains(DFlags::PUBLISHED)
     }
 
     /// Goes on as the verdict says, with the cookie for this caller and a challenge that nobody can predict.

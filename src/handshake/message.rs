@@ -1,5 +1,6 @@
 //! The handshake's messages as bytes, and the length that stands before each.
 
+#[cfg(any(test, fuzzing))]
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::digest::{Challenge, Digest};
@@ -35,6 +36,7 @@ impl Prefix {
     }
 
     /// Takes the first whole message out of what was read, and nothing after it. `None`: more has to come.
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn split(self, buffer: &mut BytesMut) -> Result<Option<Bytes>, HandshakeError> {
         let Some(prefix) = buffer.get(..self.len()) else { return Ok(None) };
         let body = self.body_len(prefix)?;

@@ -10,16 +10,17 @@
 //! B -> A  'a' digest(A's challenge)
 //! ```
 //!
-//! Each message stands behind its length: two bytes on TCP, four on TLS ([`Prefix`]). Nothing may be read
+//! Each message stands behind its length: two bytes on TCP, four on TLS (`Prefix`). Nothing may be read
 //! past the last message, for the next byte belongs to the first frame.
 //!
-//! Races: both may dial at once (the attempt of the greater name survives, [`verdict`]); and B may still
+//! Races: both may dial at once (the attempt of the greater name survives, `verdict`); and B may still
 //! hold a connection that A has lost (`alive`). A live connection is taken down only after the new
-//! caller has proved the cookie, and before its `a` is sent ([`Established::replaces`]).
+//! caller has proved the cookie, and before its `a` is sent (`Established::replaces`).
 //!
 //! These machines see message bodies and say what to write. The shell brings sockets, challenges (from
-//! the system's generator) and the clock: each completed step restarts a timer of [`SETUP_TIME`], and
-//! all steps together get [`TOTAL_FACTOR`] times as much, so that a peer cannot trickle for ever.
+//! the system's generator) and the clock: each completed step restarts a timer of `net_setuptime` (7
+//! seconds unless configured, 120 at most), and all steps together get `TOTAL_FACTOR` times as much, so
+//! that a peer cannot trickle for ever.
 //!
 //! OTP: "Distribution Protocol", section "Distribution Handshake"; `lib/kernel/src/dist_util.erl`.
 
@@ -29,8 +30,6 @@ mod error;
 mod initiator;
 mod message;
 
-use std::time::Duration;
-
 pub(crate) use self::acceptor::{Acceptor, Existing, Incoming, Verdict, dynamic_name, verdict};
 pub(crate) use self::digest::Challenge;
 pub use self::digest::{Cookie, CookieError};
@@ -39,12 +38,6 @@ pub(crate) use self::initiator::Initiator;
 pub(crate) use self::message::Prefix;
 use crate::dflags::DFlags;
 use crate::term::{Creation, NodeName};
-
-/// How long one step may take: the kernel's `net_setuptime`, 7 seconds unless configured.
-pub(crate) const SETUP_TIME: Duration = Duration::from_secs(7);
-
-/// What `net_setuptime` is cut to.
-pub(crate) const MAX_SETUP_TIME: Duration = Duration::from_secs(120);
 
 /// All steps together may take this many times the time of one.
 pub(crate) const TOTAL_FACTOR: u32 = 4;
@@ -105,7 +98,7 @@ fn check_flags(ours: DFlags, theirs: DFlags, required: DFlags) -> Result<(), Han
 }
 
 /// Feeds arbitrary bytes to both machines as successive messages; they may fail, never panic.
-#[doc(hidden)]
+#[cfg(any(test, fuzzing))]
 pub fn fuzz_handshake(data: &[u8]) {
     let name = |text: &str| NodeName::new(text).expect("a literal node name");
     let local = |text: &str| Local { name: name(text), creation: Creation(7), flags: DFlags::default_visible() };
