@@ -36,15 +36,11 @@ impl Report<'_> {
 
     fn say(&self, check: &str, verdict: &str, found: &str, hint: Option<&str>) {
         if self.global.json {
-            let mut fields = vec![
-                ("check", output::string(check)),
-                ("ok", (verdict == "ok").to_string()),
-                ("found", output::string(found)),
-            ];
+            let mut fields = vec![("check", check.into()), ("ok", (verdict == "ok").into()), ("found", found.into())];
             if let Some(hint) = hint {
-                fields.push(("hint", output::string(hint)));
+                fields.push(("hint", hint.into()));
             }
-            return output::line(&output::object(&fields));
+            return output::line(&output::object(fields));
         }
         output::line(&format!("{verdict:>4}  {check:<10} {found}"));
         if let Some(hint) = hint {

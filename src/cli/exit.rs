@@ -19,7 +19,7 @@ pub(crate) const UNREACHABLE: u8 = 3;
 /// Tells what went wrong, and with which code to exit.
 pub(crate) fn report(error: &anyhow::Error, json: bool) -> ExitCode {
     if json {
-        println!("{}", super::output::object(&[("error", super::output::string(&format!("{error:#}")))]));
+        println!("{}", super::output::object([("error", format!("{error:#}").into())]));
     } else {
         eprintln!("tiebeam: {error:#}");
     }

@@ -123,11 +123,11 @@ fn ready(global: &Global, node: &Node) -> anyhow::Result<()> {
         EpmdUse::Off => "off",
     };
     if global.json {
-        output::line(&output::object(&[
-            ("event", output::string("ready")),
-            ("node", output::string(node.name().as_str())),
-            ("port", address.port().to_string()),
-            ("epmd", output::string(how)),
+        output::line(&output::object([
+            ("event", "ready".into()),
+            ("node", node.name().as_str().into()),
+            ("port", address.port().into()),
+            ("epmd", how.into()),
         ]));
     } else {
         output::line(&format!("tiebeam: {} ready, listening on {address}, epmd {epmd} ({how})", node.name()));

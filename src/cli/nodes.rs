@@ -26,7 +26,7 @@ pub(super) async fn run(global: &Global, args: NodesArgs) -> anyhow::Result<Exit
     let names = nodes.as_list().into_iter().flatten().filter_map(|node| node.as_atom());
     for name in names.filter(|name| *name != ours.atom()) {
         if global.json {
-            output::line(&output::object(&[("node", output::string(name.as_str()))]));
+            output::line(&output::object([("node", name.as_str().into())]));
         } else {
             output::line(name.as_str());
         }

@@ -35,11 +35,11 @@ pub(super) async fn run(global: &Global, args: PingArgs) -> anyhow::Result<ExitC
 fn say(global: &Global, pong: bool, why: Option<&anyhow::Error>) {
     let result = if pong { "pong" } else { "pang" };
     if global.json {
-        let mut fields = vec![("result", output::string(result))];
+        let mut fields = vec![("result", result.into())];
         if let Some(why) = why {
-            fields.push(("reason", output::string(&format!("{why:#}"))));
+            fields.push(("reason", format!("{why:#}").into()));
         }
-        return output::line(&output::object(&fields));
+        return output::line(&output::object(fields));
     }
     output::line(result);
     if let Some(why) = why {

@@ -54,12 +54,8 @@ pub(super) async fn run(global: &Global, args: WatchArgs) -> anyhow::Result<Exit
 fn say(global: &Global, event: &str, node: Atom) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     if global.json {
-        let time = format!("{}.{:03}", now.as_secs(), now.subsec_millis());
-        output::line(&output::object(&[
-            ("time", time),
-            ("event", output::string(event)),
-            ("node", output::string(node.as_str())),
-        ]));
+        let time = now.as_millis() as f64 / 1000.0;
+        output::line(&output::object([("time", time.into()), ("event", event.into()), ("node", node.as_str().into())]));
     } else {
         let (day, time) = (now.as_secs() / 86_400, now.as_secs() % 86_400);
         let (year, month, date) = civil(day);

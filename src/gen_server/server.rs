@@ -22,12 +22,9 @@ async fn work<S: GenServer>(server: &mut S, context: &mut Context) -> Result<Nev
     server.init(context).await?;
     let mut suspended = false;
     loop {
-        let mail = match next(context, suspended).await? {
-            Some(mail) => mail,
-            None => {
-                server.timeout(context).await?;
-                continue;
-            }
+        let Some(mail) = next(context, suspended).await? else {
+            server.timeout(context).await?;
+            continue;
         };
         let Mail::Message(message) = &mail else {
             server.info(mail, context).await?;

@@ -77,8 +77,10 @@ fn status<S: GenServer>(server: &S, process: &Process, suspended: bool) -> Term 
         Term::tuple([Term::atom("header"), crate::term::List::from_text(&header).into()]),
         Term::tuple([Term::atom("data"), Term::list(vec![state])]),
     ]);
-    let module =
-        Term::tuple([Term::atom("module"), Term::from(Atom::try_new(server.module()).unwrap_or(known::nil()))]);
+    let module = Term::tuple([
+        Term::atom("module"),
+        Term::from(Atom::try_new(server.module()).unwrap_or_else(|_too_long| known::nil())),
+    ]);
     let parent = process.pid().into();
     let items = vec![Term::nil(), running, parent, Term::nil(), misc];
     Term::tuple([Term::atom("status"), process.pid().into(), module, Term::list(items)])

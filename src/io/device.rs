@@ -34,7 +34,7 @@ fn answer(request: &Term, process: &Process, sink: &mut impl Sink) -> Term {
         Term::Tuple(tuple) => tuple.to_vec(),
         _ => return error("request"),
     };
-    let name = elements.first().and_then(Term::as_atom).unwrap_or(known::undefined());
+    let name = elements.first().and_then(Term::as_atom).unwrap_or_else(known::undefined);
     // Requests without an encoding are those of old clients, in Latin-1.
     let arguments = match elements.get(1) {
         Some(Term::Atom(encoding)) if encoding == "unicode" || encoding == "latin1" => &elements[2..],

@@ -1,6 +1,5 @@
 //! How a node is set up.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use hashbrown::HashMap;
@@ -20,8 +19,6 @@ pub(crate) struct Config {
     /// Cookies of single nodes, where they differ.
     pub(crate) cookies: HashMap<Atom, Cookie>,
     pub(crate) hidden: bool,
-    pub(crate) listen: Option<IpAddr>,
-    pub(crate) port: u16,
     /// How the ports of peers are found.
     pub(crate) ports: PortSource,
     /// Whether host names mean IPv6 addresses.
@@ -44,8 +41,6 @@ impl Config {
             cookie,
             cookies: HashMap::new(),
             hidden: false,
-            listen: None,
-            port: 0,
             ports: PortSource::Epmd(epmd::Config::DEFAULT_PORT),
             ipv6: false,
             net_ticktime: Duration::from_secs(60),

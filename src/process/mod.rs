@@ -179,7 +179,7 @@ impl Process {
     /// # Errors
     /// [`Exited`], once the process has ended.
     pub fn try_receive_match<T>(&mut self, matches: impl FnMut(&Mail) -> Option<T>) -> Result<Option<T>, Exited> {
-        Ok(self.take(&mut 0, matches)?)
+        self.take(&mut 0, matches)
     }
 
     /// As `receive_match`, leaving the first `seen` mails unlooked at: they came before what is asked for.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::error::{Class, RpcError};
 use crate::etf::Encoded;
-use crate::process::{Down, Exited, Mail, Process, SendError, reason};
+use crate::process::{Down, Exited, Mail, Process, SendError};
 use crate::term::{Atom, Pid, Ref, Term, atom::known};
 
 /// A function to call on a node.
@@ -118,9 +118,4 @@ impl Drop for Abandon<'_> {
         let is_reply = |mail: &Mail| matches!(mail, Mail::SpawnReply(reply) if reply.reference == id).then_some(());
         let _ended = self.process.try_receive_match(is_reply);
     }
-}
-
-/// The empty list of arguments.
-pub(crate) fn no_args() -> Encoded {
-    reason::of(&Term::nil())
 }
