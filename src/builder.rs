@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 use crate::epmd;
 use crate::handshake::Cookie;
 use crate::net::{DialError, PortSource, dial};
+use crate::node::dial::{adopt, be_named};
 use crate::node::registration::{self, Registrar};
 use crate::node::{Config, CookieFileError, EpmdMode, EpmdUse, Node};
 use crate::process::RegisterError;
@@ -25,6 +26,7 @@ pub struct NodeBuilder {
     listen: Option<IpAddr>,
     port: u16,
     listed: bool,
+    named_by: Option<String>,
     epmd: EpmdMode,
     epmd_config: Option<epmd::Config>,
     peer_port: Option<u16>,
@@ -75,6 +77,7 @@ impl Node {
             listen: None,
             port: 0,
             listed: true,
+            named_by: None,
             epmd: EpmdMode::Auto,
             epmd_config: None,
             peer_port: None,
@@ -119,6 +122,13 @@ impl NodeBuilder {
     pub fn unlisted(mut self) -> Self {
         self.listed = false;
         self
+    }
+
+    /// Takes its name from `peer`, which gives one that no other node of the cluster has; of the name given to
+    /// [`Node::builder`] only the host counts. Such a node is hidden and unlisted, as `erl -name undefined` is.
+    pub fn dynamic(mut self, peer: impl Into<String>) -> Self {
+        self.named_by = Some(peer.into());
+        self.hidden().unlisted()
     }
 
     /// How the node is found; [`EpmdMode::Auto`] otherwise.
@@ -171,6 +181,14 @@ impl NodeBuilder {
         config.net_ticktime = self.net_ticktime;
         config.busy_limit = self.busy_limit.unwrap_or(config.busy_limit);
         config.ports = self.peer_port.map_or(PortSource::Epmd(epmd_config.port), PortSource::Fixed);
+        if let Some(peer) = &self.named_by {
+            let peer = NodeName::new(peer)?;
+            let (stream, established) = be_named(&config, peer).await?;
+            config.name = established.name;
+            let node = start_services(Node::new(config, established.creation, random()?), EpmdUse::Off)?;
+            adopt(&node, stream, established).await;
+            return Ok(node);
+        }
         if self.listed {
             self.start_listed(config, epmd_config).await
         } else {

@@ -17,7 +17,6 @@ pub(crate) enum Existing {
     /// A connection.
     Up,
     /// A connection, and another caller of that name that is being checked.
-    #[cfg_attr(not(test), expect(dead_code, reason = "whoever keeps count of such callers says so"))]
     UpPending,
 }
 

@@ -9,6 +9,7 @@ use tokio::time::timeout;
 use super::epmd_client;
 use super::error::DialError;
 use super::greet::Greeting;
+use crate::dflags::DFlags;
 use crate::epmd;
 use crate::handshake::{Challenge, Cookie, Established, Initiator, Local, Prefix, Step};
 use crate::term::NodeName;
@@ -56,16 +57,29 @@ pub(crate) async fn open(address: SocketAddr, limit: Duration) -> Result<TcpStre
     Ok(stream)
 }
 
+/// Who we say we are.
+pub(crate) enum Introduction {
+    /// A node with a name.
+    Named(Local),
+    /// A node of this host that asks its peer for a name.
+    Nameless(&'static str, DFlags),
+}
+
 /// Introduces ourselves to `peer`. `still_pending` says, when the peer believes that it is connected to us, whether it
 /// is wrong.
 pub(crate) async fn introduce(
     stream: &mut TcpStream,
-    (local, peer, cookie): (Local, NodeName, Cookie),
+    (we, peer, cookie): (Introduction, NodeName, Cookie),
     challenge: Challenge,
     step_time: Duration,
     still_pending: impl Fn() -> bool,
 ) -> Result<Established, DialError> {
-    let (mut machine, first) = Initiator::dial(local, peer, cookie, challenge, Prefix::U16);
+    let (mut machine, first) = match we {
+        Introduction::Named(local) => Initiator::dial(local, peer, cookie, challenge, Prefix::U16),
+        Introduction::Nameless(host, flags) => {
+            Initiator::dial_nameless(host, flags, peer, cookie, challenge, Prefix::U16)
+        }
+    };
     let mut greeting = Greeting::new(stream, Prefix::U16, step_time);
     greeting.send(&first).await?;
     loop {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
-use super::slots::{Attempt, Incoming};
+use super::slots::{Attempt, Contender, Incoming};
 use super::{Node, dial, up};
 use crate::handshake::{
     Acceptor, Established, HandshakeError, Incoming as Calling, Prefix, Step, Verdict, dynamic_name,
@@ -79,8 +79,8 @@ async fn greet(node: Node, mut stream: TcpStream) {
 #[derive(Default)]
 struct Role {
     attempt: Option<Attempt>,
-    /// The connection that the caller said is dead.
-    replaced: Option<Arc<Connection>>,
+    /// The connection that the caller said is dead, and its place as the one who may say so.
+    replaced: Option<(Arc<Connection>, Arc<Contender>)>,
 }
 
 async fn answer(node: &Node, stream: &mut TcpStream, role: &mut Role) -> Result<(Established, Vec<u8>), DialError> {
@@ -135,7 +135,7 @@ fn decide(node: &Node, role: &mut Role, calling: Calling) -> Result<Step<Accepto
 /// The caller has proved itself: its connection takes its slot, and only then learns of it.
 async fn admit(node: &Node, stream: TcpStream, role: Role, established: Established, ack: &[u8]) {
     let peer: NodeName = established.peer;
-    if let Some(dead) = role.replaced {
+    if let Some((dead, _contender)) = &role.replaced {
         dead.close(Closed::Replaced);
         dead.gone().await;
     }

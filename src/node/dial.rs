@@ -6,8 +6,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use super::slots::{Attempt, Outcome, Wish};
-use super::{Node, up};
+use super::{Config, Node, up};
+use crate::dflags::DFlags;
 use crate::handshake::{Challenge, Established, HandshakeError, Local, TOTAL_FACTOR};
+use crate::net::dial::Introduction;
 use crate::net::{DialError, dial};
 use crate::process::router::Identity;
 use crate::term::{Atom, NodeName};
@@ -127,7 +129,7 @@ async fn dial_peer(node: &Node, attempt: &Attempt) -> Result<(TcpStream, Establi
     let config = node.config();
     let address = dial::locate(peer, config.ports, config.ipv6).await?;
     let mut stream = dial::open(address, config.setup_time).await?;
-    let introduction = (local(node)?, peer, config.cookie_for(attempt.peer).clone());
+    let introduction = (Introduction::Named(local(node)?), peer, config.cookie_for(attempt.peer).clone());
     let still_pending = || node.0.slots.is_current(attempt);
     let established =
         dial::introduce(&mut stream, introduction, challenge()?, config.setup_time, still_pending).await?;
@@ -144,4 +146,22 @@ pub(super) fn local(node: &Node) -> Result<Local, DialError> {
 /// A challenge that nobody can predict.
 pub(super) fn challenge() -> Result<Challenge, DialError> {
     getrandom::u32().map(Challenge).map_err(|_no_generator| DialError::Io(std::io::ErrorKind::Other))
+}
+
+/// Asks `peer` for a name, as a node of `config`'s host: what the name is, and the connection over which it came.
+pub(crate) async fn be_named(config: &Config, peer: NodeName) -> Result<(TcpStream, Established), DialError> {
+    let address = dial::locate(peer, config.ports, config.ipv6).await?;
+    let mut stream = dial::open(address, config.setup_time).await?;
+    let cookie = config.cookie_for(peer.atom()).clone();
+    let introduction = (Introduction::Nameless(config.name.host(), DFlags::default_hidden()), peer, cookie);
+    // A name that nobody had before has no connection that could be alive.
+    let established = dial::introduce(&mut stream, introduction, challenge()?, config.setup_time, || true).await?;
+    Ok((stream, established))
+}
+
+/// Makes the connection over which a node got its name the first one it has.
+pub(crate) async fn adopt(node: &Node, stream: TcpStream, established: Established) {
+    if let Wish::Dial(attempt) = node.0.slots.want(established.peer.atom()) {
+        up::bring_up(node, &attempt, stream, established, &[]).await;
+    }
 }

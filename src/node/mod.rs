@@ -5,7 +5,7 @@
 pub(crate) mod accept;
 mod config;
 mod cookie;
-mod dial;
+pub(crate) mod dial;
 mod events;
 mod extensions;
 pub(crate) mod registration;

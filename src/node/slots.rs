@@ -4,7 +4,7 @@
 //! Handshake"): the acceptor answers `nok` to the smaller, and gives up its own attempt for the greater. A
 //! connection that is up is never replaced before its successor has shown the cookie.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use hashbrown::HashMap;
 use tokio::sync::{Notify, watch};
@@ -26,8 +26,13 @@ struct Table {
 #[derive(Debug)]
 enum Slot {
     Pending(Pending),
-    Up(Arc<Connection>),
+    /// With the caller, if there is one, that says it is dead and is being checked.
+    Up(Arc<Connection>, Weak<Contender>),
 }
+
+/// Held by the one caller that may be checked while a connection to its name is up.
+#[derive(Debug)]
+pub(crate) struct Contender;
 
 /// An attempt in progress, in either direction.
 #[derive(Debug, Clone)]
@@ -65,8 +70,8 @@ pub(crate) struct Incoming {
     pub(crate) verdict: Verdict,
     /// The right to become the connection, with the verdicts that let the caller in.
     pub(crate) attempt: Option<Attempt>,
-    /// The connection that there is, with the verdict `Alive`.
-    pub(crate) alive: Option<Arc<Connection>>,
+    /// The connection that there is, with the verdict `Alive`, and the place of its one contender.
+    pub(crate) alive: Option<(Arc<Connection>, Arc<Contender>)>,
 }
 
 impl Slots {
@@ -74,8 +79,8 @@ impl Slots {
     pub(crate) fn want(&self, peer: Atom) -> Wish {
         let mut table = self.lock();
         match table.slots.get(&peer) {
-            Some(Slot::Up(connection)) if connection.is_closing() => Wish::Closing(Arc::clone(connection)),
-            Some(Slot::Up(_)) => Wish::Connected,
+            Some(Slot::Up(connection, _)) if connection.is_closing() => Wish::Closing(Arc::clone(connection)),
+            Some(Slot::Up(..)) => Wish::Connected,
             Some(Slot::Pending(pending)) => Wish::Wait(pending.outcome.clone()),
             None => Wish::Dial(table.begin(peer)),
         }
@@ -84,12 +89,18 @@ impl Slots {
     /// `peer` dials us, whose name is `ours`.
     pub(crate) fn incoming(&self, ours: &NodeName, peer: &NodeName) -> Incoming {
         let mut table = self.lock();
-        let (existing, alive) = match table.slots.get(&peer.atom()) {
+        let (existing, up) = match table.slots.get_mut(&peer.atom()) {
             None => (Existing::None, None),
             Some(Slot::Pending(_)) => (Existing::Pending, None),
-            Some(Slot::Up(connection)) => (Existing::Up, Some(Arc::clone(connection))),
+            Some(Slot::Up(_, contender)) if contender.strong_count() > 0 => (Existing::UpPending, None),
+            Some(Slot::Up(connection, contender)) => (Existing::Up, Some((Arc::clone(connection), contender))),
         };
         let verdict = verdict(ours, peer, existing);
+        let alive = up.filter(|_| verdict == Verdict::Alive).map(|(connection, place)| {
+            let contender = Arc::new(Contender);
+            *place = Arc::downgrade(&contender);
+            (connection, contender)
+        });
         let attempt = match verdict {
             Verdict::Ok => Some(table.begin(peer.atom())),
             Verdict::OkSimultaneous => {
@@ -100,7 +111,7 @@ impl Slots {
             }
             Verdict::Nok | Verdict::NotAllowed | Verdict::Alive | Verdict::Close => None,
         };
-        Incoming { verdict, attempt, alive: alive.filter(|_| verdict == Verdict::Alive) }
+        Incoming { verdict, attempt, alive }
     }
 
     /// A new attempt in place of a connection whose peer said that it is dead; the peer has not shown the cookie.
@@ -119,10 +130,10 @@ impl Slots {
         let mut table = self.lock();
         match table.slots.get(&attempt.peer) {
             Some(Slot::Pending(pending)) if pending.id != attempt.id => return false,
-            Some(Slot::Up(_)) => return false,
+            Some(Slot::Up(..)) => return false,
             Some(Slot::Pending(_)) | None => {}
         }
-        table.slots.insert(attempt.peer, Slot::Up(connection));
+        table.slots.insert(attempt.peer, Slot::Up(connection, Weak::new()));
         drop(table);
         attempt.outcome.send_replace(Some(Ok(())));
         true
@@ -147,7 +158,7 @@ impl Slots {
     pub(crate) fn remove(&self, connection: &Connection) -> bool {
         let mut table = self.lock();
         let peer = connection.peer().name.atom();
-        let current = matches!(table.slots.get(&peer), Some(Slot::Up(up)) if up.peer() == connection.peer());
+        let current = matches!(table.slots.get(&peer), Some(Slot::Up(up, _)) if up.peer() == connection.peer());
         if current {
             table.slots.remove(&peer);
         }
@@ -157,7 +168,7 @@ impl Slots {
     /// The connection to a peer.
     pub(crate) fn up(&self, peer: Atom) -> Option<Arc<Connection>> {
         match self.lock().slots.get(&peer) {
-            Some(Slot::Up(connection)) => Some(Arc::clone(connection)),
+            Some(Slot::Up(connection, _)) => Some(Arc::clone(connection)),
             Some(Slot::Pending(_)) | None => None,
         }
     }
@@ -166,7 +177,7 @@ impl Slots {
     pub(crate) fn all_up(&self) -> Vec<Arc<Connection>> {
         let table = self.lock();
         let up = table.slots.values().filter_map(|slot| match slot {
-            Slot::Up(connection) => Some(Arc::clone(connection)),
+            Slot::Up(connection, _) => Some(Arc::clone(connection)),
             Slot::Pending(_) => None,
         });
         up.collect()
@@ -176,7 +187,7 @@ impl Slots {
     pub(crate) fn pending(&self, peer: Atom) -> Option<watch::Receiver<Outcome>> {
         match self.lock().slots.get(&peer) {
             Some(Slot::Pending(pending)) => Some(pending.outcome.clone()),
-            Some(Slot::Up(_)) | None => None,
+            Some(Slot::Up(..)) | None => None,
         }
     }
 
