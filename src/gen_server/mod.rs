@@ -10,10 +10,13 @@ mod system;
 use std::future::{Future, ready};
 use std::time::Duration;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use crate::etf::Encoded;
 use crate::node::Node;
-use crate::process::{Exit, From, Mail, Process};
-use crate::term::Term;
+use crate::process::{CallError, Dest, Exit, From, Mail, Process, SendError};
+use crate::term::{Atom, Term, atom::known};
 
 pub(crate) use self::server::serve;
 
@@ -135,6 +138,70 @@ impl Node {
         self.run(process, move |process| serve(server, Context::new(node, process)));
         Started { node: self.clone(), pid }
     }
+}
+
+/// How long a call waits where nothing else is said, as `gen_server:call/2`.
+const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+
+impl Node {
+    /// Calls a server and decodes its reply: `GenServer.call`, with its time-out of five seconds.
+    ///
+    /// The call is made in the name of a process of its own; [`Process::call`] makes it in that of another.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn gen_call<T: DeserializeOwned>(
+        &self,
+        to: impl Into<Dest>,
+        request: impl Serialize,
+    ) -> Result<T, CallError> {
+        let request = Encoded::of(&request).map_err(|error| CallError::Send(error.into()))?;
+        let reply = self.process().call_encoded(to, request, Some(CALL_TIMEOUT)).await?;
+        reply.decode().map_err(|error| CallError::Decode(error.to_string()))
+    }
+
+    /// Sends a server a request that has no reply: `GenServer.cast`.
+    ///
+    /// # Errors
+    /// [`SendError`].
+    pub async fn gen_cast(&self, to: impl Into<Dest>, request: impl Serialize) -> Result<(), SendError> {
+        let label = crate::process::reason::of(&Term::Atom(known::gen_cast()));
+        self.process().send_encoded(to, Encoded::tuple(&[label, Encoded::of(&request)?])).await
+    }
+
+    /// Calls the servers of one name on several nodes at once: what each replied, in the order of the nodes.
+    pub async fn multi_call<T: DeserializeOwned + Send + 'static>(
+        &self,
+        nodes: impl IntoIterator<Item = Atom>,
+        name: Atom,
+        request: impl Serialize,
+        timeout: Option<Duration>,
+    ) -> Vec<(Atom, Result<T, CallError>)> {
+        let request = Encoded::of(&request);
+        let calls: Vec<_> = nodes
+            .into_iter()
+            .map(|node| {
+                let (process, request) = (self.process(), request.clone());
+                (node, tokio::spawn(call_one(process, (name, node), request, timeout)))
+            })
+            .collect();
+        let mut replies = Vec::with_capacity(calls.len());
+        for (node, call) in calls {
+            replies.push((node, call.await.unwrap_or(Err(CallError::Timeout))));
+        }
+        replies
+    }
+}
+
+async fn call_one<T: DeserializeOwned>(
+    mut process: Process,
+    to: (Atom, Atom),
+    request: Result<Encoded, crate::serde::Error>,
+    timeout: Option<Duration>,
+) -> Result<T, CallError> {
+    let request = request.map_err(|error| CallError::Send(error.into()))?;
+    let reply = process.call_encoded(to, request, timeout).await?;
+    reply.decode().map_err(|error| CallError::Decode(error.to_string()))
 }
 
 /// A server that has been started.

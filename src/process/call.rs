@@ -118,12 +118,12 @@ impl Process {
     /// # Errors
     /// As [`Process::send`]. A caller that is gone is no error.
     pub fn reply(&self, to: &From, reply: &Term) -> Result<(), SendError> {
-        self.reply_encoded(to, &Encoded::new(reply)?)
+        self.reply_encoded(to, &encode(reply)?)
     }
 
     /// Replies with a term that is encoded already.
     pub(crate) fn reply_encoded(&self, to: &From, reply: &Encoded) -> Result<(), SendError> {
-        let message = Encoded::tuple(&[Encoded::new(&to.tag)?, reply.clone()]);
+        let message = Encoded::tuple(&[encode(&to.tag)?, reply.clone()]);
         match to.alias() {
             Some(alias) => self.send_now(alias, message),
             None => self.send_now(to.pid, message),
@@ -142,7 +142,7 @@ impl Process {
         request: &Term,
         timeout: Option<Duration>,
     ) -> Result<Term, CallError> {
-        let reply = self.call_encoded(to.into(), Encoded::new(request).map_err(SendError::from)?, timeout).await?;
+        let reply = self.call_encoded(to.into(), encode(request)?, timeout).await?;
         reply.term().map_err(|error| CallError::Decode(error.to_string()))
     }
 
@@ -173,7 +173,6 @@ impl Process {
         let process = &mut *guard.process;
         let tag = crate::term::List::improper(vec![known::alias().into()], reference.into());
         let from = Term::tuple([process.pid().into(), tag]);
-        let encode = |term: &Term| Encoded::new(term).map_err(SendError::from);
         let message = Encoded::tuple(&[encode(&Term::atom(label))?, encode(&from)?, request]);
         process.send_encoded(to, message).await.or_else(|error| match error {
             // The DOWN of the monitor says `noproc`.
@@ -187,6 +186,10 @@ impl Process {
         };
         answer?
     }
+}
+
+fn encode(term: &Term) -> Result<Encoded, SendError> {
+    Encoded::new(term).map_err(|error| SendError::Encode(error.into()))
 }
 
 /// The reply to the call of this reference, or the end of the server that should have given it.

@@ -95,6 +95,18 @@ impl Down {
 }
 
 impl Mail {
+    /// What the message says, as a value that serde knows. Other mail is taken as the message that a BEAM process
+    /// would find.
+    ///
+    /// # Errors
+    /// [`Error`](crate::serde::Error), if it is not of the type's shape, or no term.
+    pub fn decode<T: serde::de::DeserializeOwned>(&self) -> Result<T, crate::serde::Error> {
+        match self {
+            Self::Message(message) => message.body().decode(),
+            Self::Down(_) | Self::Exit(_) | Self::SpawnReply(_) => crate::serde::from_term(&self.term()?),
+        }
+    }
+
     /// The message that a BEAM process would find.
     ///
     /// # Errors

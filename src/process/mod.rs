@@ -26,7 +26,9 @@ pub(crate) use self::run::run;
 
 use self::cell::{Link, Monitor, demonitor};
 use self::router::Router;
-use crate::etf::{EncodeError, Encoded};
+use serde::Serialize;
+
+use crate::etf::Encoded;
 use crate::signal::{Signal, SpawnRequest, Target};
 use crate::term::{Atom, Pid, Ref, Term, atom::known};
 
@@ -58,7 +60,7 @@ pub enum SendError {
     Busy,
     /// The message is no term.
     #[error(transparent)]
-    Encode(#[from] EncodeError),
+    Encode(#[from] crate::serde::Error),
     /// No process of this node has that name: Erlang's `badarg`.
     #[error("no process is registered as {}", .0.as_str())]
     NoName(Atom),
@@ -99,13 +101,13 @@ impl Process {
         self.cell.lock().group_leader
     }
 
-    /// Sends a message; waits while the connection to that node is busy, as the emulator suspends senders.
+    /// Sends a message, a [`Term`] or any value that serde knows; waits while the connection to that node is busy, as the emulator suspends senders.
     /// Connects by itself. Cancel-safe: a message is queued whole or not at all.
     ///
     /// # Errors
     /// [`SendError`]. A process that does not exist is no error, as in Erlang; a *local name* that nobody has is.
-    pub async fn send(&self, to: impl Into<Dest>, message: &Term) -> Result<(), SendError> {
-        self.send_encoded(to.into(), Encoded::new(message)?).await
+    pub async fn send(&self, to: impl Into<Dest>, message: impl Serialize) -> Result<(), SendError> {
+        self.send_encoded(to.into(), Encoded::of(&message)?).await
     }
 
     /// Sends a message that is encoded already.
@@ -124,8 +126,8 @@ impl Process {
     ///
     /// # Errors
     /// [`SendError::Busy`] where [`Process::send`] would wait; else as there.
-    pub fn try_send(&self, to: impl Into<Dest>, message: &Term) -> Result<(), SendError> {
-        let message = Encoded::new(message)?;
+    pub fn try_send(&self, to: impl Into<Dest>, message: impl Serialize) -> Result<(), SendError> {
+        let message = Encoded::of(&message)?;
         let (node, target) = self.address(to.into())?;
         if node != self.pid().node && self.router.outbox(node).check_writable().is_err() {
             return Err(SendError::Busy);
@@ -258,6 +260,18 @@ impl Process {
         let reference = self.router.make_ref();
         self.monitor_as(reference, to.into())?;
         Ok(reference)
+    }
+
+    /// Waits for the end of a process that is watched under this reference; other mail stays. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`Exited`], once this process has ended.
+    pub async fn down(&mut self, reference: Ref) -> Result<Down, Exited> {
+        self.receive_match(|mail| match mail {
+            Mail::Down(down) if down.reference == reference => Some(down.clone()),
+            Mail::Message(_) | Mail::Down(_) | Mail::Exit(_) | Mail::SpawnReply(_) => None,
+        })
+        .await
     }
 
     /// Watches a process under a reference that is an alias too, as `monitor(…, [{alias, Mode}])`.

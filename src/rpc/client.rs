@@ -38,7 +38,7 @@ pub(crate) async fn call(process: &mut Process, call: &Call<'_>) -> Result<Encod
 
 /// Sends the request of a call, whose answer is read by [`answer`].
 pub(crate) async fn request_call(process: &mut Process, call: &Call<'_>, reference: Ref) -> Result<Ref, RpcError> {
-    let term = |term: Term| Encoded::new(&term).map_err(SendError::from);
+    let term = |term: Term| Encoded::of(&term).map_err(SendError::from);
     let args = Encoded::list(&[
         term(reference.into())?,
         term(call.module.into())?,
@@ -52,7 +52,7 @@ pub(crate) async fn request_call(process: &mut Process, call: &Call<'_>, referen
 
 /// Calls without waiting for anything: `erpc:cast`.
 pub(crate) async fn cast(process: &Process, call: &Call<'_>) -> Result<(), RpcError> {
-    let term = |term: Term| Encoded::new(&term).map_err(SendError::from);
+    let term = |term: Term| Encoded::of(&term).map_err(SendError::from);
     let args = Encoded::list(&[term(call.module.into())?, term(call.function.into())?, call.args.clone()]);
     let mfa = (known::erpc(), Atom::new("execute_cast"), 3);
     process
