@@ -17,6 +17,7 @@ pub mod process;
 pub mod rpc;
 pub mod serde;
 pub mod term;
+pub mod text;
 
 mod builder;
 mod io;

@@ -3,10 +3,12 @@
 use std::process::ExitCode;
 
 use crate::epmd;
+use crate::etf::DecodeError;
 use crate::handshake::{CookieError, HandshakeError};
 use crate::node::{CookieFileError, DialError};
 use crate::process::CallError;
 use crate::rpc::RpcError;
+use crate::text::ParseError;
 use crate::{StartError, term::NodeNameError};
 
 /// The remote side answered with a failure.
@@ -27,7 +29,11 @@ pub(crate) fn report(error: &anyhow::Error, json: bool) -> ExitCode {
 }
 
 fn code(error: &anyhow::Error) -> u8 {
-    let is_usage = error.is::<NodeNameError>() || error.is::<CookieError>() || error.is::<CookieFileError>();
+    let is_usage = error.is::<ParseError>()
+        || error.is::<NodeNameError>()
+        || error.is::<DecodeError>()
+        || error.is::<CookieError>()
+        || error.is::<CookieFileError>();
     if is_usage {
         return USAGE;
     }

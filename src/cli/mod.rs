@@ -8,7 +8,10 @@ mod node;
 mod nodes;
 mod output;
 mod ping;
+mod rpc;
+mod send;
 mod session;
+mod term;
 mod watch;
 
 use std::path::PathBuf;
@@ -66,6 +69,14 @@ enum Command {
     Names(names::Args),
     /// Is a node there? pong or pang.
     Ping(ping::PingArgs),
+    /// Call a function: 'lists:sum([1,2,3])' or 'Enum.sum([1, 2, 3])'.
+    Rpc(rpc::RpcArgs),
+    /// Send a message to a registered process.
+    Send(send::SendArgs),
+    /// Call a GenServer.
+    Call(send::CallArgs),
+    /// Terms between text and bytes, and their hashes.
+    Term(term::TermArgs),
     /// The peers that a node sees.
     Nodes(nodes::NodesArgs),
     /// Watch nodes come and go, as a node sees them.
@@ -124,6 +135,10 @@ pub fn main() -> ExitCode {
             Command::Epmd(args) => epmd::run(args).await,
             Command::Names(args) => names::run(args, global.json).await,
             Command::Ping(args) => ping::run(&global, args).await,
+            Command::Rpc(args) => rpc::run(&global, args).await,
+            Command::Send(args) => send::run_send(&global, args).await,
+            Command::Call(args) => send::run_call(&global, args).await,
+            Command::Term(args) => term::run(&global, args),
             Command::Nodes(args) => nodes::run(&global, args).await,
             Command::Watch(args) => watch::run(&global, args).await,
             Command::Doctor(args) => doctor::run(&global, args).await,

@@ -6,7 +6,7 @@
 
 pub mod atom;
 mod binary;
-mod display;
+pub(crate) mod display;
 #[cfg(feature = "eetf")]
 mod eetf;
 mod fun;

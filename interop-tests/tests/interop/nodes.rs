@@ -14,6 +14,8 @@ on_every_release!(
     a_wrong_cookie_is_refused_by_both,
     node_events_are_forwarded,
     one_shots_answer_with_their_exit_codes,
+    one_shots_call_and_send,
+    a_nameless_node_gets_a_name,
 );
 
 fn each_side_lists_the_other(release: Release) {
@@ -121,6 +123,57 @@ fn one_shots_answer_with_their_exit_codes(release: Release) {
     let names = run(world.port, &["names"]);
     assert!(names.stdout.starts_with("epmd: up and running on port"), "{}", names.stdout);
     world.beam.assert_quiet();
+}
+
+fn one_shots_call_and_send(release: Release) {
+    let mut world = World::new(release);
+    let (beam, rust) = (world.beam.name().to_owned(), world.rust.name().to_owned());
+    let prints = |args: &[&str]| {
+        let done = run(world.port, args);
+        assert_eq!(done.code, 0, "{args:?}: {}{}", done.stdout, done.stderr);
+        done.stdout.trim_end().to_owned()
+    };
+    assert_eq!(prints(&["rpc", &beam, "lists:sum([-1,2])"]), "1");
+    assert_eq!(prints(&["rpc", &beam, "'lists':seq(1, 3)"]), "[1,2,3]");
+    assert_eq!(prints(&["rpc", &beam, ":maps.from_list([a: 1, b: \"x\"])"]), "%{a: 1, b: \"x\"}");
+    assert_eq!(prints(&["rpc", &rust, "Tiebeam.Demo.fib(100)"]), "354224848179261915075");
+    // What the remote function prints comes before its result.
+    assert_eq!(prints(&["rpc", &beam, "io:format(\"hello ~p~n\", [world])"]), "hello world\nok");
+    assert_eq!(prints(&["--json", "call", &rust, "counter", "{:add, 2}"]), "{\"reply\":\"2\"}");
+
+    let fails = |args: &[&str]| {
+        let done = run(world.port, args);
+        (done.code, done.stderr)
+    };
+    let (code, error) = fails(&["rpc", &beam, "lists:nope(1)"]);
+    assert!(code == 1 && error.contains("undef"), "{code} {error}");
+    let (code, error) = fails(&["rpc", &beam, "erlang:node("]);
+    assert!(code == 2 && error.contains("column 13"), "{code} {error}");
+    let (code, error) = fails(&["call", &rust, "nobody", "x"]);
+    assert!(code == 1 && error.contains("noproc"), "{code} {error}");
+    let (code, error) = fails(&["rpc", &beam, "timer:sleep(5000)", "--timeout", "100"]);
+    assert!(code == 1 && error.contains("timed out"), "{code} {error}");
+
+    assert_eq!(world.eval("register(scenario, self())."), "true");
+    let sent = run(world.port, &["send", &beam, "scenario", "{hello, [1, 2.5, \"text\"]}"]);
+    assert_eq!(sent.code, 0, "{}", sent.stderr);
+    assert_eq!(world.eval("tiebeam_peer:collect(1, 5000)."), "[{hello,[1,2.5,\"text\"]}]");
+    world.beam.assert_quiet();
+}
+
+fn a_nameless_node_gets_a_name(release: Release) {
+    // A BEAM asks a tiebeam node for its name.
+    let port = free_port();
+    let rust = Tiebeam::demo(&unique("rust"), port);
+    let mut beam = Beam::start(release, "undefined@127.0.0.1", port);
+    assert_eq!(beam.eval(&format!("net_kernel:connect_node({}).", rust.atom())), "true");
+    assert_eq!(
+        beam.eval("lists:suffix(\"@127.0.0.1\", atom_to_list(node())) andalso node() =/= nonode@nohost."),
+        "true"
+    );
+    let call = format!("rpc:call({}, 'Elixir.Tiebeam.Demo', add, [1, 2]).", rust.atom());
+    assert_eq!(beam.eval(&call), "3");
+    beam.assert_quiet();
 }
 
 #[test]
