@@ -13,7 +13,7 @@ use crate::node::registration::{self, Registrar};
 use crate::node::{Config, CookieFileError, EpmdMode, EpmdUse, Node};
 use crate::process::RegisterError;
 use crate::term::{Atom, Creation, NodeName, NodeNameError};
-use crate::{io, rpc};
+use crate::{io, rpc, standard};
 
 /// Sets a node up; made by [`Node::builder`].
 #[derive(Debug, Clone)]
@@ -228,6 +228,7 @@ fn start_services(node: Node, epmd: EpmdUse) -> Result<Node, StartError> {
     node.set_epmd_use(epmd);
     io::start(&node)?;
     rpc::start(&node)?;
+    standard::export(&node);
     Ok(node)
 }
 

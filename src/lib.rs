@@ -22,6 +22,7 @@ pub mod text;
 mod builder;
 mod io;
 mod signal;
+mod standard;
 
 pub use crate::builder::{NodeBuilder, StartError};
 pub use crate::handshake::Cookie;

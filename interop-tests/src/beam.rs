@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::release::Place;
-use crate::{COOKIE, Release};
+use crate::{COOKIE, Release, unique};
 
 /// A running BEAM. Dropping it kills it.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ impl Beam {
         let place = release.place().expect("the scenario asked whether the release is here");
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port on loopback");
         let port = listener.local_addr().expect("a bound socket has an address").port();
-        let container = format!("tiebeam-{}", name.replace(['@', '.'], "-"));
+        let container = format!("tiebeam-{}", unique("beam").replace(['@', '.'], "-"));
         let mut command = match place {
             Place::Container => in_container(release, &container, epmd_port),
             Place::Here => {

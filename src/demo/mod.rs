@@ -17,6 +17,7 @@ pub(crate) use self::counter::Counter;
 /// [`RegisterError`], if `echo` or `counter` is taken.
 pub fn start(node: &Node) -> Result<(), RegisterError> {
     functions::export(node);
+    node.export_standard();
     let _echo = node.spawn_server(Echo).register("echo")?;
     counter::start_supervised(node)
 }

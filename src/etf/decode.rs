@@ -69,6 +69,7 @@ pub(crate) fn decode_all(mut reader: Reader<'_>, limits: &Limits) -> Result<Term
 }
 
 /// Decodes the term at the front of `bytes` and says how long it was; there is no 131 in front of it.
+#[cfg(any(test, fuzzing))]
 pub(crate) fn decode_front(bytes: &Bytes, atoms: &[Atom], limits: &Limits) -> Result<(Term, usize), DecodeError> {
     let mut reader = Reader::new(bytes, atoms);
     let term = decode_one(&mut reader, limits)?;
@@ -229,7 +230,7 @@ impl<'a> Building<'a> {
                 None => return Err(reader.fail(DecodeErrorKind::DuplicateKey)),
             },
             Kind::Tail => {
-                let tail = self.values.pop().unwrap_or(Term::nil());
+                let tail = self.values.pop().unwrap_or_default();
                 List::improper(self.values.drain(from..).collect(), tail)
             }
             Kind::Fun(head) => local_fun(reader, &head, self.values.drain(from..).collect())?,

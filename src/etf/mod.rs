@@ -16,13 +16,16 @@ pub(crate) mod tag;
 pub(crate) mod token;
 pub(crate) mod walk;
 
+#[cfg(any(test, fuzzing))]
 pub(crate) use self::decode::decode_front;
 pub use self::decode::{Limits, decode, decode_with};
 pub use self::encode::encode;
 pub(crate) use self::encode::encode_into;
 pub use self::encoded::{Elements, Encoded};
 pub use self::error::{DecodeError, DecodeErrorKind, EncodeError};
-pub(crate) use self::walk::{skip, skip_one};
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::walk::skip;
+pub(crate) use self::walk::skip_one;
 
 #[cfg(test)]
 pub(crate) mod arbitrary;

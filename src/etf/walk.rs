@@ -1,5 +1,6 @@
 //! Passing over a term without building it.
 
+#[cfg(any(test, fuzzing))]
 use bytes::Bytes;
 
 use super::decode::{Limits, decode_one};
@@ -8,12 +9,14 @@ use super::error::{DecodeError, DecodeErrorKind};
 use super::put;
 use super::reader::Reader;
 use super::token::{AtomText, Token};
+#[cfg(any(test, fuzzing))]
 use crate::term::Atom;
 
 /// Passes over the term at the front of `bytes` (no 131) and says how long it is.
 ///
 /// It refuses what the decoder refuses, but for a key that stands twice in a map, a field that
 /// stands twice in a record, and a full atom table; it needs no memory, however deep the term is.
+#[cfg(any(test, fuzzing))]
 pub(crate) fn skip(bytes: &Bytes, atoms: &[Atom]) -> Result<usize, DecodeError> {
     let mut reader = Reader::new(bytes, atoms);
     skip_one(&mut reader)?;

@@ -222,10 +222,7 @@ impl Started {
     ///
     /// # Errors
     /// [`RegisterError`](crate::process::RegisterError), if the name is taken.
-    pub fn register(
-        self,
-        name: impl Into<crate::term::Atom>,
-    ) -> Result<crate::term::Pid, crate::process::RegisterError> {
+    pub fn register(self, name: impl Into<Atom>) -> Result<crate::term::Pid, crate::process::RegisterError> {
         self.node.router().register(name.into(), self.pid)?;
         Ok(self.pid)
     }

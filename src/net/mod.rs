@@ -9,7 +9,7 @@ mod greet;
 mod writer;
 
 pub use self::connection::Peer;
-pub(crate) use self::connection::{Connection, Link};
+pub(crate) use self::connection::{Connection, Link, Traffic};
 pub(crate) use self::dial::PortSource;
 pub use self::error::{Closed, DialError};
 pub(crate) use self::greet::Greeting;

@@ -82,9 +82,7 @@ pub(crate) enum AliasMode {
     Explicit,
     /// With the first message through it.
     Reply,
-    /// With the monitor of the same reference.
-    Demonitor,
-    /// With the first message through it, which ends the monitor too.
+    /// With the monitor of the same reference, or the first message through it, which ends the monitor too.
     ReplyDemonitor,
 }
 
@@ -216,7 +214,7 @@ impl Cell {
         if let Some(alias) = alias {
             match state.aliases.get(&alias) {
                 None => return effects,
-                Some(AliasMode::Explicit | AliasMode::Demonitor) => {}
+                Some(AliasMode::Explicit) => {}
                 Some(AliasMode::Reply) => drop(state.aliases.remove(&alias)),
                 Some(AliasMode::ReplyDemonitor) => {
                     state.aliases.remove(&alias);

@@ -95,6 +95,17 @@ impl Down {
 }
 
 impl Mail {
+    /// About the bytes it takes.
+    pub(crate) fn size(&self) -> usize {
+        size_of::<Self>()
+            + match self {
+                Self::Message(message) => message.body.len(),
+                Self::Down(down) => down.reason.len(),
+                Self::Exit(exit) => exit.reason.len(),
+                Self::SpawnReply(_) => 0,
+            }
+    }
+
     /// What the message says, as a value that serde knows. Other mail is taken as the message that a BEAM process
     /// would find.
     ///

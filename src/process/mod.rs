@@ -16,7 +16,7 @@ mod run;
 use std::sync::Arc;
 
 pub use self::call::{CallError, From};
-pub(crate) use self::cell::{AliasMode, Cell};
+pub(crate) use self::cell::{AliasMode, Cell, State};
 pub use self::dest::Dest;
 pub use self::mail::{Down, ExitSignal, Mail, Message, SpawnReply};
 pub use self::router::RegisterError;
@@ -354,6 +354,14 @@ impl Process {
         alias
     }
 
+    /// A reference that one message can be sent to: `alias([reply])`.
+    #[must_use]
+    pub fn alias_once(&self) -> Ref {
+        let alias = self.router.make_ref();
+        self.router.add_alias(&self.cell, alias, AliasMode::Reply);
+        alias
+    }
+
     /// Ends an alias: what is sent to it from now on is dropped. Whether it was one.
     pub fn unalias(&self, alias: Ref) -> bool {
         self.router.remove_alias(&self.cell, alias)
@@ -373,7 +381,7 @@ impl Process {
         &self.router
     }
 
-    fn live(&self) -> Result<std::sync::MutexGuard<'_, cell::State>, Exited> {
+    fn live(&self) -> Result<std::sync::MutexGuard<'_, State>, Exited> {
         self.cell.live().map_err(|_ended| Exited)
     }
 

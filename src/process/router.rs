@@ -21,7 +21,7 @@ use crate::term::{Atom, Creation, Pid, Ref, atom::known};
 /// The tables of a node.
 #[derive(Debug)]
 pub(crate) struct Router {
-    identity: RwLock<Identity>,
+    identity: Identity,
     cells: Table<(u32, u32), Arc<Cell>>,
     names: Table<Atom, Pid>,
     aliases: Table<Ref, Pid>,
@@ -76,7 +76,7 @@ impl Router {
         connect: mpsc::UnboundedSender<Atom>,
     ) -> Self {
         Self {
-            identity: RwLock::new(identity),
+            identity,
             cells: Table::default(),
             names: Table::default(),
             aliases: Table::default(),
@@ -98,12 +98,7 @@ impl Router {
     }
 
     pub(crate) fn identity(&self) -> Identity {
-        *self.identity.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes the name and creation that a peer gave us (dynamic names), or that going distributed brought.
-    pub(crate) fn set_identity(&self, identity: Identity) {
-        *self.identity.write().unwrap_or_else(PoisonError::into_inner) = identity;
+        self.identity
     }
 
     /// A new process; nobody knows of it yet.
@@ -222,11 +217,6 @@ impl Router {
     /// The outbox of a node that has connected: the one that was filled while it did, or a new one.
     pub(crate) fn attach(&self, node: Atom) -> Arc<Outbox> {
         self.outboxes.get_or_insert_with(node, || Arc::new(Outbox::new(self.busy_limit))).0
-    }
-
-    /// The outbox of a node, if it has one.
-    pub(crate) fn known_outbox(&self, node: Atom) -> Option<Arc<Outbox>> {
-        self.outboxes.get(&node)
     }
 
     /// Sends all effects of a signal.
@@ -469,7 +459,7 @@ impl Router {
 
 impl AliasMode {
     fn ends_with_monitor(self) -> bool {
-        matches!(self, Self::Demonitor | Self::ReplyDemonitor)
+        matches!(self, Self::ReplyDemonitor)
     }
 }
 

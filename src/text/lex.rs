@@ -155,10 +155,7 @@ pub(super) fn quoted<'a>(quote: char, input: &'a str) -> Parsed<'a, String> {
     let (mut rest, _) = char(quote).parse(input)?;
     let mut text = String::new();
     loop {
-        let (after, c) = match anychar::<_, Fault<'a>>(rest) {
-            Ok(next) => next,
-            Err(_) => return fail(input, "a closing quote"),
-        };
+        let Ok((after, c)) = anychar::<_, Fault<'a>>(rest) else { return fail(input, "a closing quote") };
         rest = after;
         match c {
             '\\' => {

@@ -6,6 +6,7 @@ use crate::world::World;
 
 on_every_release!(
     a_beam_gets_what_a_beam_would_give,
+    standard_functions_answer_as_a_beam_s,
     calls_that_only_rex_serves,
     spawned_functions_end_as_on_a_beam,
     output_arrives_before_the_result,
@@ -56,6 +57,67 @@ fn a_beam_gets_what_a_beam_would_give(release: Release) {
                   [{erlang, apply, 2, []}]} -> as_expected end.";
     assert_eq!(world.eval(badfun), "as_expected");
     assert_eq!(world.eval("{T, pong} = timer:tc(fun() -> net_adm:ping(N) end), T < 100000."), "true");
+    world.beam.assert_quiet();
+}
+
+/// What an operator asks a member by rpc; results that differ by nature are compared by their shape.
+fn standard_functions_answer_as_a_beam_s(release: Release) {
+    let mut world = World::new(release);
+    let twin = world.twin(release);
+    let calls = [
+        "rpc:call(N, erlang, node, [])",
+        "lists:member(node(), rpc:call(N, erlang, nodes, []))",
+        "rpc:call(N, erlang, nodes, [this])",
+        "rpc:call(N, erlang, nodes, [nonsense])",
+        "rpc:call(N, erlang, is_alive, [])",
+        "node(rpc:call(N, erlang, self, []))",
+        "[lists:member(X, rpc:call(N, erlang, registered, [])) || X <- [rex, net_kernel, user, echo, counter, nobody]]",
+        "is_pid(rpc:call(N, erlang, whereis, [rex]))",
+        "rpc:call(N, erlang, whereis, [nobody])",
+        "rpc:call(N, erlang, whereis, [1])",
+        "rpc:call(N, erlang, is_process_alive, [rpc:call(N, erlang, whereis, [rex])])",
+        "rpc:call(N, erlang, phash2, [{a, \"b\", 3.5}])",
+        "rpc:call(N, erlang, phash2, [{a, \"b\", 3.5}, 1000])",
+        "rpc:call(N, erlang, phash2, [a, 0])",
+        "rpc:call(N, erlang, process_info, [rpc:call(N, erlang, whereis, [counter]), registered_name])",
+        "rpc:call(N, erlang, process_info, [rpc:call(N, erlang, whereis, [counter]), [message_queue_len, trap_exit]])",
+        "rpc:call(N, erlang, process_info, [rpc:call(N, erlang, whereis, [counter]), nonsense])",
+        "is_integer(rpc:call(N, erlang, memory, [total]))",
+        "lists:sort([K || {K, _} <- rpc:call(N, erlang, memory, [])]) =:= lists:sort([K || {K, _} <- erlang:memory()])",
+        "rpc:call(N, erlang, memory, [nonsense])",
+        "rpc:call(N, erlang, system_info, [wordsize])",
+        "rpc:call(N, erlang, system_info, [nonsense])",
+        "is_list(rpc:call(N, erlang, system_info, [otp_release]))",
+        "tuple_size(rpc:call(N, erlang, statistics, [wall_clock]))",
+        "abs(rpc:call(N, erlang, system_time, [second]) - erlang:system_time(second)) < 3",
+        "rpc:call(N, erlang, function_exported, [D, add, 2])",
+        "rpc:call(N, erlang, function_exported, [D, add, 9])",
+        "rpc:call(N, code, ensure_loaded, [nonsense])",
+        "rpc:call(N, net_kernel, get_net_ticktime, [])",
+        "rpc:call(N, net_adm, ping, [node()])",
+        "rpc:call(N, net_adm, ping, ['nobody@127.0.0.1'])",
+        "rpc:call(N, net_kernel, connect_node, [node()])",
+        "rpc:call(N, net_kernel, connect_node, ['nobody@127.0.0.1'])",
+        "rpc:call(N, erlang, send, [self(), hello]), tiebeam_peer:collect(1, 5000)",
+        "rpc:call(N, erlang, send, [{nobody, node()}, hello])",
+        "rpc:call(N, erlang, send, [nobody, hello])",
+        "rpc:call(N, erlang, apply, [D, add, [1, 2]])",
+        "rpc:call(N, rpc, call, [node(), lists, sum, [[1, 2]]])",
+        "rpc:call(N, rpc, call, [node(), erlang, throw, [x]])",
+        "rpc:call(N, rpc, call, ['nobody@127.0.0.1', lists, sum, [[1, 2]]])",
+        "rpc:call(N, rpc, call, [node(), timer, sleep, [2000], 50])",
+        "rpc:call(N, rpc, multicall, [[node()], lists, sum, [[1, 2]]])",
+        "rpc:call(N, erpc, call, [node(), lists, sum, [[1, 2]]])",
+        "rpc:call(N, erpc, multicall, [[node(), 'nobody@127.0.0.1'], lists, sum, [[1, 2]]])",
+        "rpc:call(N, gen_server, call, [{counter, N}, get])",
+        "rpc:call(N, gen_server, call, [{nobody, node()}, get])",
+        "rpc:call(N, gen_server, multi_call, [[N], counter, get])",
+        "rpc:call(N, gen_server, cast, [{counter, N}, {add, 1}])",
+    ];
+    for call in calls {
+        world.same_as_twin(&twin, &format!("tiebeam_peer:flush(), tiebeam_peer:tried(fun() -> {call} end)."));
+    }
+    assert_eq!(world.eval("is_map(rpc:call(N, tiebeam, info, []))."), "true");
     world.beam.assert_quiet();
 }
 

@@ -1,0 +1,40 @@
+//! The functions that BEAM peers and their tools expect of any node, with a BEAM's names, results and errors.
+//!
+//! [`export`] adds those that only look; every node has them. [`Node::export_standard`] adds those that act in this
+//! node's name.
+
+mod acts;
+mod erlang;
+mod info;
+mod process;
+mod system;
+
+use std::future::ready;
+
+use crate::node::Node;
+use crate::rpc::{CallContext, Raise};
+use crate::term::Term;
+
+/// Lets peers look at the node.
+pub(crate) fn export(node: &Node) {
+    erlang::export(node);
+    process::export(node);
+    system::export(node);
+    info::export(node);
+}
+
+impl Node {
+    /// Lets peers have this node connect, send and call in its own name: `net_kernel:connect_node/1`, `erlang:send/2`,
+    /// `rpc:call/4`, `gen_server:call/2` and their like, with a BEAM's arguments, results and errors.
+    pub fn export_standard(&self) {
+        acts::export(self);
+    }
+}
+
+/// Exports a function that answers at once.
+fn answer<F>(node: &Node, module: &str, name: &str, arity: u8, function: F)
+where
+    F: Fn(&CallContext, &[Term]) -> Result<Term, Raise> + Send + Sync + 'static,
+{
+    node.export_terms(module, name, arity, move |context, args| ready(function(&context, &args)));
+}
