@@ -47,7 +47,8 @@ start_echo() -> {ok, spawn(fun echoing/0)}.
 echoing() ->
     receive
         {From, Ref, Term} when is_pid(From) -> From ! {Ref, Term}, echoing();
-        {'$gen_call', From, Request} -> gen_server:reply(From, Request), echoing()
+        {'$gen_call', From, Request} -> gen_server:reply(From, Request), echoing();
+        _ -> echoing()
     end.
 
 start_counter(Initial) -> gen_server:start_link(?MODULE, Initial, []).

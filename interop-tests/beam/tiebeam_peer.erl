@@ -2,6 +2,7 @@
 -module(tiebeam_peer).
 
 -export([main/1, tried/1, collect/2, flush/0, watch_nodes/0, seen_nodes/1]).
+-export([one_way/3, round_trips/2, calls/3]).
 
 %% Requests are 'e' (Erlang expressions) or 'x' (an Elixir expression) and the code; answers '+' and the printed
 %% value, or '-' and what was raised. All evaluations run in one process, so what one registers or monitors the next
@@ -73,3 +74,37 @@ watching(Seen) ->
 seen_nodes(Watcher) ->
     Watcher ! {events, self()},
     receive {events, Seen} -> Seen end.
+
+%% For the benches. To is where echo runs; times in nanoseconds a message.
+
+%% Messages that nobody answers, then one that is.
+one_way(To, Count, Payload) ->
+    sync(To),
+    Start = erlang:monotonic_time(nanosecond),
+    sending(To, Count, Payload),
+    sync(To),
+    (erlang:monotonic_time(nanosecond) - Start) div Count.
+
+sending(_, 0, _) -> ok;
+sending(To, Count, Payload) -> To ! {Payload}, sending(To, Count - 1, Payload).
+
+sync(To) ->
+    Ref = make_ref(),
+    To ! {self(), Ref, sync},
+    receive {Ref, sync} -> ok end.
+
+%% The median of round trips.
+round_trips(To, Count) ->
+    Times = [begin S = erlang:monotonic_time(nanosecond), sync(To), erlang:monotonic_time(nanosecond) - S end
+             || _ <- lists:seq(1, Count)],
+    lists:nth(Count div 2, lists:sort(Times)).
+
+%% Calls by so many callers at once.
+calls(To, Callers, Count) ->
+    Self = self(),
+    Each = Count div Callers,
+    Start = erlang:monotonic_time(nanosecond),
+    [spawn(fun() -> [gen_server:call(To, get, infinity) || _ <- lists:seq(1, Each)], Self ! called end)
+     || _ <- lists:seq(1, Callers)],
+    [receive called -> ok end || _ <- lists:seq(1, Callers)],
+    (erlang:monotonic_time(nanosecond) - Start) div Count.
