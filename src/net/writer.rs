@@ -81,9 +81,13 @@ impl Writer<'_> {
                 Some(Taken::Batch { signals, tick }) => self.write_batch(signals, tick).await?,
                 None => {}
             }
-            match self.large.pop_front() {
-                Some(large) => self.write_fragment(large).await?,
-                None => self.flush().await?,
+            if let Some(large) = self.large.pop_front() {
+                self.write_fragment(large).await?;
+            }
+            // The end of a large message may have let others of its sender into the batch: nobody waits with a
+            // batch in hand.
+            if self.large.is_empty() {
+                self.flush().await?;
             }
         }
     }

@@ -82,7 +82,7 @@ impl Node {
             slots: Slots::default(),
             events: Events::default(),
             extensions: Extensions::default(),
-            tasks: Arc::default(),
+            tasks: Arc::new(Tasks::new()),
             stopping: watch::channel(false).0,
             listening: OnceLock::new(),
             epmd: Mutex::new(EpmdUse::Off),

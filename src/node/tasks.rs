@@ -4,21 +4,29 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 /// Counts what is running.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Tasks {
+    /// The runtime that the node was started on, whoever spawns.
+    runtime: Handle,
     running: AtomicUsize,
     idle: Notify,
 }
 
 impl Tasks {
-    /// Runs a future on the current runtime.
+    /// Counts what will run on the current runtime.
+    pub(crate) fn new() -> Self {
+        Self { runtime: Handle::current(), running: AtomicUsize::new(0), idle: Notify::new() }
+    }
+
+    /// Runs a future on the node's runtime.
     pub(crate) fn spawn(self: &Arc<Self>, future: impl Future<Output = ()> + Send + 'static) {
         self.running.fetch_add(1, Ordering::AcqRel);
         let done = Done(Arc::clone(self));
-        tokio::spawn(async move {
+        self.runtime.spawn(async move {
             future.await;
             drop(done);
         });

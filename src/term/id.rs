@@ -86,6 +86,12 @@ impl TryFrom<&str> for NodeName {
     }
 }
 
+impl From<NodeName> for Atom {
+    fn from(name: NodeName) -> Self {
+        name.0
+    }
+}
+
 impl PartialEq<Atom> for NodeName {
     fn eq(&self, other: &Atom) -> bool {
         self.0 == *other
