@@ -48,15 +48,19 @@ pub fn decode(bytes: &Bytes) -> Result<Term, DecodeError> {
 /// As [`decode`].
 pub fn decode_with(bytes: &Bytes, limits: &Limits) -> Result<Term, DecodeError> {
     let mut reader = Reader::new(bytes, &[]);
+    match version(&mut reader, limits)? {
+        Some(inflated) => decode_all(Reader::new(&inflated, &[]), limits),
+        None => decode_all(reader, limits),
+    }
+}
+
+/// Reads 131. If a compressed term follows, returns it inflated.
+pub(super) fn version(reader: &mut Reader<'_>, limits: &Limits) -> Result<Option<Bytes>, DecodeError> {
     match reader.u8()? {
         VERSION => {}
         other => return Err(reader.fail(DecodeErrorKind::Version(other))),
     }
-    if reader.peek() == Some(Tag::COMPRESSED.0) {
-        let inflated = inflate(&mut reader, limits)?;
-        return decode_all(Reader::new(&inflated, &[]), limits);
-    }
-    decode_all(reader, limits)
+    if reader.peek() == Some(Tag::COMPRESSED.0) { inflate(reader, limits).map(Some) } else { Ok(None) }
 }
 
 /// Decodes one term that fills the whole of `reader`.

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::decode::{Limits, decode_all};
+use super::decode::{Limits, decode_all, version};
 use super::encode::{Output, encode_in_pieces};
-use super::error::{DecodeError, EncodeError};
+use super::error::{DecodeError, DecodeErrorKind, EncodeError};
 use super::reader::Reader;
+use super::tag::VERSION;
 use super::token::Token;
 use super::walk::{self, skip_one};
 use crate::term::{Atom, Pid, Ref, Term};
@@ -40,6 +41,32 @@ impl Encoded {
     /// As [`encode`](super::encode).
     pub fn new(term: &Term) -> Result<Self, EncodeError> {
         encode_in_pieces(term).map(Self::of_pieces)
+    }
+
+    /// Takes what `term_to_binary` made, 131 and one term, without decoding it: the bytes are passed
+    /// over once, so that what is wrong with them is found here.
+    ///
+    /// # Errors
+    /// As [`decode`](super::decode); a key that stands twice in a map is only found on decoding.
+    pub fn from_binary(bytes: &Bytes) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes, &[]);
+        let inflated = version(&mut reader, &Limits::default())?;
+        let first = inflated.unwrap_or_else(|| bytes.slice(reader.offset()..));
+        let mut reader = Reader::new(&first, &[]);
+        skip_one(&mut reader)?;
+        if reader.left() > 0 {
+            return Err(reader.fail(DecodeErrorKind::TrailingBytes));
+        }
+        Ok(Self { first, more: More::Nothing })
+    }
+
+    /// What `term_to_binary` makes: 131 and the term.
+    #[must_use]
+    pub fn to_binary(&self) -> Bytes {
+        let mut out = Vec::with_capacity(self.len() + 1);
+        out.push(VERSION);
+        self.write_to(&mut out);
+        out.into()
     }
 
     /// A term that fills `bytes`, with the atoms of its frame's header.
