@@ -48,6 +48,13 @@ impl<'a> Reader<'a> {
         self.buf.get(..self.buf.len() - later.buf.len()).unwrap_or_default()
     }
 
+    /// How many bytes are left, and a little more where there are several pieces: each but the
+    /// first starts with the content of a binary, which holds no terms.
+    #[inline]
+    pub(crate) fn left_at_most(&self) -> usize {
+        if self.later.is_empty() { self.buf.len() } else { self.left() }
+    }
+
     #[cold]
     pub(crate) fn fail(&self, kind: DecodeErrorKind) -> DecodeError {
         DecodeError { offset: self.offset(), kind }

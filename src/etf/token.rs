@@ -111,43 +111,99 @@ pub(crate) struct RecordHead<'a> {
 /// The first word of a reference in the old tags has 18 bits.
 const OLD_REF_LIMIT: u32 = 1 << 18;
 
+/// What is done with a token; see [`Reader::step`].
+pub(crate) trait Take<'a> {
+    type Out;
+
+    /// `#[inline(always)]` in all implementations.
+    fn take(self, reader: &mut Reader<'a>, token: Token<'a>) -> Result<Self::Out, DecodeError>;
+}
+
+struct Itself;
+
+impl<'a> Take<'a> for Itself {
+    type Out = Token<'a>;
+
+    #[inline(always)]
+    fn take(self, _: &mut Reader<'a>, token: Token<'a>) -> Result<Token<'a>, DecodeError> {
+        Ok(token)
+    }
+}
+
 impl<'a> Reader<'a> {
     /// Reads a leaf, or the head of a container.
     #[inline]
     pub(crate) fn token(&mut self) -> Result<Token<'a>, DecodeError> {
+        self.step(Itself)
+    }
+
+    /// Reads a leaf, or the head of a container, and passes it on.
+    ///
+    /// What is done with a token is compiled into each branch, so that a frequent token never exists
+    /// as such: building one, and taking it apart again, costs more than all else.
+    #[inline(always)]
+    pub(crate) fn step<T: Take<'a>>(&mut self, take: T) -> Result<T::Out, DecodeError> {
         loop {
             let tag = Tag(self.u8()?);
             return match tag {
-                Tag::SMALL_INTEGER => Ok(Token::Integer(i64::from(self.u8()?))),
-                Tag::INTEGER => Ok(Token::Integer(i64::from(i32::from_be_bytes(self.array()?)))),
+                Tag::SMALL_INTEGER => {
+                    let value = i64::from(self.u8()?);
+                    take.take(self, Token::Integer(value))
+                }
+                Tag::INTEGER => {
+                    let value = i64::from(i32::from_be_bytes(self.array()?));
+                    take.take(self, Token::Integer(value))
+                }
                 Tag::SMALL_ATOM_UTF8 => {
                     let len = usize::from(self.u8()?);
-                    Ok(Token::Atom(AtomText::Utf8(self.take(len)?)))
+                    let text = self.take(len)?;
+                    take.take(self, Token::Atom(AtomText::Utf8(text)))
                 }
-                Tag::ATOM_CACHE_REF => self.cached_atom().map(Token::Atom),
+                Tag::ATOM_CACHE_REF => {
+                    let atom = self.cached_atom()?;
+                    take.take(self, Token::Atom(AtomText::Known(atom)))
+                }
                 Tag::BINARY => {
                     let len = self.u32()? as usize;
-                    self.shared(len).map(Token::Binary)
+                    let shared = self.shared(len)?;
+                    take.take(self, Token::Binary(shared))
                 }
                 Tag::SMALL_TUPLE => {
                     let claimed = u32::from(self.u8()?);
-                    self.count(claimed, 1).map(Token::Tuple)
+                    let count = self.count(claimed, 1)?;
+                    take.take(self, Token::Tuple(count))
                 }
-                Tag::NIL => Ok(Token::Nil),
+                Tag::NIL => take.take(self, Token::Nil),
                 Tag::LIST => {
                     let claimed = self.u32()?;
                     if claimed == 0 {
                         // A list of no elements is its tail.
                         continue;
                     }
-                    self.count(claimed, 1).map(Token::List)
+                    let count = self.count(claimed, 1)?;
+                    take.take(self, Token::List(count))
                 }
                 Tag::MAP => {
                     let claimed = self.u32()?;
-                    self.count(claimed, 2).map(Token::Map)
+                    let pairs = self.count(claimed, 2)?;
+                    take.take(self, Token::Map(pairs))
                 }
-                Tag::NEW_FLOAT => self.float().map(Token::Float),
-                _ => self.rare(tag),
+                Tag::NEW_FLOAT => {
+                    let value = self.float()?;
+                    take.take(self, Token::Float(value))
+                }
+                Tag::SMALL_BIG => {
+                    let len = usize::from(self.u8()?);
+                    let (negative, magnitude) = self.sign_and_magnitude(len)?;
+                    match small(negative, magnitude) {
+                        Some(value) => take.take(self, Token::Integer(value)),
+                        None => take.take(self, Token::Big(Big { negative, magnitude })),
+                    }
+                }
+                _ => {
+                    let token = self.rare(tag)?;
+                    take.take(self, token)
+                }
             };
         }
     }
@@ -163,7 +219,7 @@ impl<'a> Reader<'a> {
                 let len = usize::from(self.u16()?);
                 self.take(len).map(AtomText::Utf8)
             }
-            Tag::ATOM_CACHE_REF => self.cached_atom(),
+            Tag::ATOM_CACHE_REF => self.cached_atom().map(AtomText::Known),
             Tag::SMALL_ATOM => {
                 let len = usize::from(self.u8()?);
                 self.take(len).map(AtomText::Latin1)
@@ -208,13 +264,11 @@ impl<'a> Reader<'a> {
 
     fn rare(&mut self, tag: Tag) -> Result<Token<'a>, DecodeError> {
         match tag {
-            Tag::SMALL_BIG => {
-                let len = usize::from(self.u8()?);
-                self.big(len)
-            }
             Tag::LARGE_BIG => {
                 let len = self.u32()? as usize;
-                self.big(len)
+                let (negative, magnitude) = self.sign_and_magnitude(len)?;
+                let big = Token::Big(Big { negative, magnitude });
+                Ok(small(negative, magnitude).map_or(big, Token::Integer))
             }
             Tag::ATOM_UTF8 => {
                 let len = usize::from(self.u16()?);
@@ -257,10 +311,10 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn cached_atom(&mut self) -> Result<AtomText<'a>, DecodeError> {
+    fn cached_atom(&mut self) -> Result<Atom, DecodeError> {
         let at = self.u8()?;
         match self.atoms.get(usize::from(at)) {
-            Some(atom) => Ok(AtomText::Known(*atom)),
+            Some(atom) => Ok(*atom),
             None => Err(self.fail(DecodeErrorKind::CachedAtom(at))),
         }
     }
@@ -286,21 +340,12 @@ impl<'a> Reader<'a> {
         float.filter(|float| float.is_finite()).ok_or_else(|| self.fail(DecodeErrorKind::Float))
     }
 
-    fn big(&mut self, len: usize) -> Result<Token<'a>, DecodeError> {
+    fn sign_and_magnitude(&mut self, len: usize) -> Result<(bool, &'a [u8]), DecodeError> {
         // The BEAM takes every sign byte but 0 as negative.
         let negative = self.u8()? != 0;
         let bytes = self.take(len)?;
         let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-        let magnitude = &bytes[..used];
-        if used <= 8 {
-            let mut word = [0; 8];
-            word[..used].copy_from_slice(magnitude);
-            let word = i128::from(u64::from_le_bytes(word));
-            if let Ok(small) = i64::try_from(if negative { -word } else { word }) {
-                return Ok(Token::Integer(small));
-            }
-        }
-        Ok(Token::Big(Big { negative, magnitude }))
+        Ok((negative, &bytes[..used]))
     }
 
     fn bits(&mut self) -> Result<Token<'a>, DecodeError> {
@@ -364,6 +409,18 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// The integer, if it fits; of the magnitude no byte at the end is 0.
+#[inline]
+fn small(negative: bool, magnitude: &[u8]) -> Option<i64> {
+    if magnitude.len() > 8 {
+        return None;
+    }
+    let mut word = [0; 8];
+    word[..magnitude.len()].copy_from_slice(magnitude);
+    let word = i128::from(u64::from_le_bytes(word));
+    i64::try_from(if negative { -word } else { word }).ok()
+}
+
 /// Digits, a point, digits, and perhaps an exponent: what `sys_chars_to_double` of the emulator takes.
 fn is_erlang_float(text: &str) -> bool {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -379,7 +436,7 @@ fn is_erlang_float(text: &str) -> bool {
 
 impl AtomText<'_> {
     /// The atom of this text, made if it is new.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn intern(self) -> Result<Atom, DecodeErrorKind> {
         match self {
             Self::Known(atom) => Ok(atom),

@@ -44,8 +44,7 @@ impl Map {
     /// A map of these pairs. `None` if a key stands twice.
     #[must_use]
     pub fn try_from_pairs(pairs: Vec<(Term, Term)>) -> Option<Self> {
-        let mut flat = pairs.into_iter().flat_map(|(key, value)| [key, value]).collect();
-        Self::from_stack(&mut flat, 0)
+        Self::from_flat(pairs.into_iter().flat_map(|(key, value)| [key, value]).collect())
     }
 
     /// Drains the end of a stack of keys and values into a map. `None` if a key stands twice.
@@ -58,6 +57,14 @@ impl Map {
             return Large::new(stack.drain(from..).collect()).map(|large| Self(Repr::Large(Arc::new(large))));
         }
         has_unique_keys(flat).then(|| Self(Repr::Small(stack.drain(from..).collect())))
+    }
+
+    /// A map of key, value, key, value… `None` if a key stands twice.
+    pub(crate) fn from_flat(mut flat: Vec<Term>) -> Option<Self> {
+        if flat.len() / 2 < INDEXED {
+            return Self::from_stack(&mut flat, 0);
+        }
+        Large::new(flat).map(|large| Self(Repr::Large(Arc::new(large))))
     }
 
     /// How many pairs.
