@@ -1,4 +1,47 @@
 //! A native node for Erlang and Elixir clusters.
+//!
+//! A program that starts a [`Node`] is a visible peer of real BEAM nodes: it registers with EPMD, shakes hands with the
+//! cookie, answers `:rpc` and `:erpc`, calls, sends, links and monitors. Erlang's words are used throughout.
+//!
+//! ```no_run
+//! use tiebeam::{Cookie, Node, term};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let node = Node::builder("rust@127.0.0.1").cookie(Cookie::from_home()?).start().await?;
+//!
+//! // `:rpc.call(:"rust@127.0.0.1", Elixir.Math, :add, [1, 2])` from iex.
+//! node.export("Elixir.Math", "add", |(a, b): (i64, i64)| async move { Ok(a + b) });
+//!
+//! // And the other way.
+//! let sum: i64 = node.rpc("a@127.0.0.1").call("lists", "sum", (vec![-1, 2, 3],)).await?;
+//!
+//! let mut me = node.process();
+//! me.register("greeter")?;
+//! me.send(("shell", "a@127.0.0.1"), term!({:hello, me.pid(), sum})).await?;
+//! let answer: String = me.receive().await?.decode()?;
+//! # let _ = answer;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Layout
+//!
+//! Modules use only what is below them; below the line nothing knows a socket, a clock or randomness.
+//!
+//! ```text
+//! cli · demo · builder   the program, its demo services, a node with all its services
+//! standard               functions that BEAM peers and tools expect
+//! rpc                    calling functions across nodes
+//! io · gen_server        group leaders and devices; servers for gen_server and GenServer
+//! node                   who is connected, nodeup and nodedown
+//! net                    sockets and tasks: EPMD, dialling, connections
+//! process                mailboxes, links, monitors, names, the router
+//! ---------------------------------------------------------------------------
+//! epmd · handshake · dist                  protocols as state machines
+//! serde · text · signal · dflags · phash2
+//! etf                    the external term format
+//! term                   values
+//! ```
 
 #[cfg(feature = "cli")]
 #[doc(hidden)]

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tracing::Instrument;
 
 use super::slots::Attempt;
 use super::{Node, NodeEvent};
@@ -36,7 +37,8 @@ pub(super) async fn bring_up(node: &Node, attempt: &Attempt, stream: TcpStream, 
     }
     tracing::info!(%peer.name, hidden = peer.hidden, "nodeup");
     node.0.events.publish(&NodeEvent::Up(peer));
-    node.spawn_task(serve(node.clone(), connection, stream, ack.to_vec()));
+    let span = tracing::info_span!("connection", node = %node.name(), peer = %peer.name, id = peer.connection_id);
+    node.spawn_task(serve(node.clone(), connection, stream, ack.to_vec()).instrument(span));
 }
 
 async fn serve(node: Node, connection: Arc<Connection>, mut stream: TcpStream, ack: Vec<u8>) {

@@ -13,6 +13,7 @@ mod fun;
 mod id;
 mod integer;
 mod list;
+mod macros;
 mod map;
 mod order;
 
