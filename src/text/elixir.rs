@@ -8,7 +8,7 @@ use nom::character::complete::anychar;
 use super::erlang::elements;
 use super::error::{Fault, ParseError};
 use super::lex::{self, Parsed, fail, number, quoted, separated, space, symbol, word};
-use super::literal::{Segment, Value, binary, erlang_modifiers, external};
+use super::literal::{Segment, binary, erlang_modifiers, external, segment_value};
 use crate::term::{Atom, List, Map, Term, atom::known};
 
 pub(super) fn whole_term(text: &str) -> Result<Term, ParseError> {
@@ -37,7 +37,7 @@ pub(super) fn term(input: &str) -> Parsed<'_, Term> {
         }
         Some('~') => sigil(&input[1..]),
         Some(':') => atom(input),
-        Some('?') => character(&input[1..]),
+        Some('?') => lex::character(&input[1..]),
         Some('#') => lex::identifier(input),
         Some('&') => external(&input[1..], module, ".", function),
         Some('0'..='9' | '-' | '+') => range_or_number(input),
@@ -227,20 +227,6 @@ fn range_or_number(input: &str) -> Parsed<'_, Term> {
     Ok((rest, Term::Map(range.into_iter().collect())))
 }
 
-fn character(input: &str) -> Parsed<'_, Term> {
-    let (rest, c) = match input.strip_prefix('\\') {
-        Some(rest) => lex::escape(rest)?,
-        None => {
-            let (rest, c) = anychar(input)?;
-            (rest, Some(c))
-        }
-    };
-    match c {
-        Some(c) => Ok((rest, u32::from(c).into())),
-        None => fail(input, "a character"),
-    }
-}
-
 /// `~c"…"`, `~s(…)`, `~w[a b]a`; capitals without escapes.
 fn sigil(input: &str) -> Parsed<'_, Term> {
     let (rest, kind) = anychar(input)?;
@@ -286,13 +272,7 @@ fn words<'a>(input: &'a str, text: &str) -> Parsed<'a, Term> {
 
 fn segment(input: &str) -> Parsed<'_, Segment<'_>> {
     let (at, _) = space(input)?;
-    let (rest, value) = match quoted('"', at) {
-        Ok((rest, text)) => (rest, Value::Text(text)),
-        Err(_) => {
-            let (rest, value) = term(at)?;
-            (rest, Value::Term(value))
-        }
-    };
+    let (rest, value) = segment_value(at, term)?;
     let Ok((rest, _)) = alt((tag::<_, _, Fault<'_>>(" :: "), tag("::"))).parse(rest) else {
         let (rest, (size, types)) = erlang_modifiers(rest)?;
         return Ok((rest, Segment { value, size, types, at }));

@@ -3,11 +3,10 @@
 use nom::Parser;
 use nom::branch::alt;
 use nom::bytes::complete::tag;
-use nom::character::complete::{anychar, char};
 
 use super::error::{Fault, ParseError};
 use super::lex::{self, Parsed, fail, number, quoted, separated, space, symbol, word};
-use super::literal::{Segment, Value, binary, erlang_modifiers, external};
+use super::literal::{Segment, Value, binary, erlang_modifiers, external, segment_value};
 use crate::term::{List, Map, Term};
 
 pub(super) fn whole_term(text: &str) -> Result<Term, ParseError> {
@@ -25,7 +24,7 @@ pub(super) fn term(input: &str) -> Parsed<'_, Term> {
             let (rest, text) = quoted('"', input)?;
             Ok((rest, List::from_text(&text).into()))
         }
-        Some('$') => character(&input[1..]),
+        Some('$') => lex::character(&input[1..]),
         Some('#') => alt((map, lex::identifier)).parse(input),
         Some('0'..='9' | '-' | '+') => number(input),
         Some('f') => alt((fun, atom)).parse(input),
@@ -94,20 +93,6 @@ fn map(input: &str) -> Parsed<'_, Term> {
     Ok((rest, Term::Map(pairs.into_iter().collect::<Map>())))
 }
 
-fn character(input: &str) -> Parsed<'_, Term> {
-    let (rest, c) = match char::<_, Fault<'_>>('\\').parse(input) {
-        Ok((rest, _)) => lex::escape(rest)?,
-        Err(_) => {
-            let (rest, c) = anychar(input)?;
-            (rest, Some(c))
-        }
-    };
-    match c {
-        Some(c) => Ok((rest, u32::from(c).into())),
-        None => fail(input, "a character"),
-    }
-}
-
 fn fun(input: &str) -> Parsed<'_, Term> {
     let (rest, _) = tag::<_, _, Fault<'_>>("fun ").parse(input)?;
     external(rest, atom, ":", atom)
@@ -115,13 +100,7 @@ fn fun(input: &str) -> Parsed<'_, Term> {
 
 fn segment(input: &str) -> Parsed<'_, Segment<'_>> {
     let (at, _) = space(input)?;
-    let (rest, value) = match quoted('"', at) {
-        Ok((rest, text)) => (rest, Value::Text(text)),
-        Err(_) => {
-            let (rest, value) = term(at)?;
-            (rest, Value::Term(value))
-        }
-    };
+    let (rest, value) = segment_value(at, term)?;
     let (rest, (size, mut types)) = erlang_modifiers(rest)?;
     if !types.iter().any(|name| name.starts_with("utf")) && matches!(value, Value::Text(_)) {
         types.push("bytes");

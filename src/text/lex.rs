@@ -169,6 +169,21 @@ pub(super) fn quoted<'a>(quote: char, input: &'a str) -> Parsed<'a, String> {
     }
 }
 
+/// The number of the character behind `$` or `?`.
+pub(super) fn character(input: &str) -> Parsed<'_, Term> {
+    let (rest, c) = match input.strip_prefix('\\') {
+        Some(rest) => escape(rest)?,
+        None => {
+            let (rest, c) = anychar(input)?;
+            (rest, Some(c))
+        }
+    };
+    match c {
+        Some(c) => Ok((rest, u32::from(c).into())),
+        None => fail(input, "a character"),
+    }
+}
+
 /// What stands behind a backslash. A newline is left out, as both languages do.
 pub(super) fn escape(input: &str) -> Parsed<'_, Option<char>> {
     let (rest, c) = anychar(input)?;

@@ -4,7 +4,7 @@ use nom::Parser;
 use nom::bytes::complete::tag;
 
 use super::error::Fault;
-use super::lex::{Parsed, fail, separated, space, symbol};
+use super::lex::{Parsed, fail, quoted, separated, space, symbol};
 use crate::term::{Binary, BitString, Fun, Term};
 
 /// One segment of `<<…>>`: a value, its size in units, and its types.
@@ -20,6 +20,15 @@ pub(super) struct Segment<'a> {
 pub(super) enum Value {
     Text(String),
     Term(Term),
+}
+
+/// A string, whose characters are to be taken one by one, or any term.
+pub(super) fn segment_value<'a>(input: &'a str, term: impl Fn(&'a str) -> Parsed<'a, Term>) -> Parsed<'a, Value> {
+    if let Ok((rest, text)) = quoted('"', input) {
+        return Ok((rest, Value::Text(text)));
+    }
+    let (rest, value) = term(input)?;
+    Ok((rest, Value::Term(value)))
 }
 
 /// `<<…>>`, of segments that the syntax reads.
