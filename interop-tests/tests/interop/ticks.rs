@@ -31,6 +31,10 @@ fn a_frozen_beam_is_given_up(release: Release) {
     world.beam.signal("CONT");
     assert!(world.rust.log().contains("whole tick time"), "{}", world.rust.log());
     assert!(took < Duration::from_millis(4 * 1250 + 500), "took {took:?}");
+    // Thawed, it finds its way back.
+    let node = world.rust.atom();
+    world.beam.wait_for(&format!("net_adm:ping({node})."), "pong");
+    assert_eq!(world.eval("rpc:call(N, D, add, [1, 2])."), "3");
 }
 
 fn a_frozen_tiebeam_node_is_given_up(release: Release) {
@@ -42,4 +46,8 @@ fn a_frozen_tiebeam_node_is_given_up(release: Release) {
     let seen = world.eval(seen);
     world.rust.signal("CONT");
     assert_eq!(seen, "{down,true}");
+    // Thawed, it is let in again: the connection that it may still believe in is dead.
+    let node = world.rust.atom();
+    world.beam.wait_for(&format!("net_adm:ping({node})."), "pong");
+    assert_eq!(world.eval("rpc:call(N, D, add, [1, 2])."), "3");
 }
