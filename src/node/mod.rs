@@ -229,6 +229,11 @@ impl Node {
         self.0.tasks.spawn(future);
     }
 
+    /// Lets a module keep names, which are then destinations: `{via, Module, Name}`.
+    pub fn add_registry(&self, module: impl Into<Atom>, registry: Arc<dyn crate::process::Registry>) {
+        self.0.router.add_registry(module.into(), registry);
+    }
+
     /// The process that a name is registered for on this node.
     #[must_use]
     pub fn whereis(&self, name: impl Into<Atom>) -> Option<Pid> {

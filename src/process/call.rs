@@ -167,8 +167,12 @@ impl Process {
         request: Encoded,
         timeout: Option<Duration>,
     ) -> Result<Encoded, CallError> {
+        let to = match self.located(to).await {
+            Err(SendError::Nobody(_)) => return Err(CallError::Exit(known::noproc().into())),
+            located => located?,
+        };
         let seen = self.mark();
-        let reference = self.monitor_alias(to, AliasMode::ReplyDemonitor)?;
+        let reference = self.monitor_alias(to.clone(), AliasMode::ReplyDemonitor)?;
         let guard = DemonitorGuard { process: self, reference };
         let process = &mut *guard.process;
         let tag = crate::term::List::improper(vec![known::alias().into()], reference.into());

@@ -1,9 +1,9 @@
 //! Whom to send to.
 
-use crate::term::{Atom, NodeName, Pid, Ref};
+use crate::term::{Atom, NodeName, Pid, Ref, Term};
 
-/// An address: everything that Erlang's `!` takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// An address: everything that Erlang's `!` or `gen` takes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Dest {
     /// A process, of any node.
@@ -14,18 +14,26 @@ pub enum Dest {
     Remote(Atom, Atom),
     /// An alias, of any node.
     Alias(Ref),
+    /// A name that the whole cluster knows: `{global, Name}`.
+    Global(Term),
+    /// A name that a module keeps: `{via, Module, Name}`.
+    Via(Atom, Term),
 }
 
 impl Dest {
-    /// Reads what Erlang's `!` takes from a term: a pid, a name, `{Name, Node}`, a reference.
+    /// Reads an address from a term: a pid, a name, `{Name, Node}`, a reference, `{global, Name}`,
+    /// `{via, Module, Name}`.
     #[must_use]
-    pub fn from_term(term: &crate::term::Term) -> Option<Self> {
-        use crate::term::Term;
+    pub fn from_term(term: &Term) -> Option<Self> {
         match term {
             Term::Pid(pid) => Some(Self::Pid(*pid)),
             Term::Atom(name) => Some(Self::Name(*name)),
             Term::Ref(alias) => Some(Self::Alias(**alias)),
             Term::Tuple(tuple) => match &tuple[..] {
+                [Term::Atom(kind), name] if *kind == "global" => Some(Self::Global(name.clone())),
+                [Term::Atom(kind), Term::Atom(module), name] if *kind == "via" => {
+                    Some(Self::Via(*module, name.clone()))
+                }
                 [Term::Atom(name), Term::Atom(node)] => Some(Self::Remote(*name, *node)),
                 _ => None,
             },

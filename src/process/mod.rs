@@ -12,6 +12,7 @@ pub(crate) mod outbox;
 pub(crate) mod reason;
 pub(crate) mod router;
 mod run;
+mod via;
 
 use std::sync::Arc;
 
@@ -21,11 +22,13 @@ pub use self::dest::Dest;
 pub use self::mail::{Down, ExitSignal, Mail, Message, SpawnReply};
 pub use self::router::RegisterError;
 pub use self::run::{Exit, Outcome};
+pub use self::via::{Answer, Registry};
 
 pub(crate) use self::run::run;
 
 use self::cell::{Link, Monitor, demonitor};
 use self::router::Router;
+use self::via::Place;
 use serde::Serialize;
 
 use crate::etf::Encoded;
@@ -64,6 +67,9 @@ pub enum SendError {
     /// No process of this node has that name: Erlang's `badarg`.
     #[error("no process is registered as {}", .0.as_str())]
     NoName(Atom),
+    /// No process has that name of a module's: `{global, Name}` or `{via, Module, Name}`.
+    #[error("no process has the name {0}")]
+    Nobody(Term),
 }
 
 impl Process {
@@ -115,7 +121,8 @@ impl Process {
     /// # Errors
     /// As [`Process::send`].
     pub async fn send_encoded(&self, to: impl Into<Dest>, message: Encoded) -> Result<(), SendError> {
-        let (node, target) = self.address(to.into())?;
+        let to = self.located(to.into()).await?;
+        let (node, target) = self.address(to)?;
         if node != self.pid().node {
             self.router.outbox(node).writable().await;
         }
@@ -128,7 +135,8 @@ impl Process {
     /// [`SendError::Busy`] where [`Process::send`] would wait; else as there.
     pub fn try_send(&self, to: impl Into<Dest>, message: impl Serialize) -> Result<(), SendError> {
         let message = Encoded::of(&message)?;
-        let (node, target) = self.address(to.into())?;
+        let to = self.located_now(to.into())?;
+        let (node, target) = self.address(to)?;
         if node != self.pid().node && self.router.outbox(node).check_writable().is_err() {
             return Err(SendError::Busy);
         }
@@ -137,8 +145,25 @@ impl Process {
 
     /// Sends however much is queued: for what the runtime itself has to answer.
     pub(crate) fn send_now(&self, to: impl Into<Dest>, message: Encoded) -> Result<(), SendError> {
-        let (node, target) = self.address(to.into())?;
+        let to = self.located_now(to.into())?;
+        let (node, target) = self.address(to)?;
         self.push_message(node, target, message)
+    }
+
+    /// The destination, with the pid in place of a name that a module keeps.
+    pub(crate) async fn located(&self, to: Dest) -> Result<Dest, SendError> {
+        match via::locate(Arc::clone(&self.router), to).await {
+            Place::Found(to) => Ok(to),
+            Place::Nobody(name) => Err(SendError::Nobody(name)),
+        }
+    }
+
+    fn located_now(&self, to: Dest) -> Result<Dest, SendError> {
+        match via::locate_now(&self.router, to) {
+            Some(Place::Found(to)) => Ok(to),
+            Some(Place::Nobody(name)) => Err(SendError::Nobody(name)),
+            None => Err(SendError::Busy),
+        }
     }
 
     fn push_message(&self, node: Atom, to: Target, body: Encoded) -> Result<(), SendError> {
@@ -157,6 +182,7 @@ impl Process {
                 Some(pid) => (ours, Target::Pid(pid)),
                 None => return Err(SendError::NoName(name)),
             },
+            Dest::Global(name) | Dest::Via(_, name) => return Err(SendError::Nobody(name)),
         })
     }
 
@@ -288,6 +314,13 @@ impl Process {
             Dest::Name(name) => (self.pid().node, Target::Name(name)),
             Dest::Remote(name, node) => (node, Target::Name(name)),
             Dest::Alias(alias) => (alias.node, Target::Alias(alias)),
+            to @ (Dest::Global(_) | Dest::Via(..)) => {
+                // Whom it names is known a little later, perhaps.
+                let unknown = Monitor { node: self.pid().node, target: Target::Alias(reference) };
+                self.live()?.monitors.insert(reference, unknown);
+                via::monitor_later(&self.router, &self.cell, to, reference);
+                return Ok(());
+            }
         };
         self.live()?.monitors.insert(reference, Monitor { node, target });
         self.router.send(self.pid(), node, Signal::Monitor { from: self.pid(), to: target, reference });

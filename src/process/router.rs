@@ -14,6 +14,7 @@ use super::cell::{AliasMode, Cell, Effects, ExitKind, Watcher};
 use super::mail::{Mail, SpawnReply};
 use super::outbox::Outbox;
 use super::reason;
+use super::via::Registry;
 use crate::etf::Encoded;
 use crate::signal::{Signal, SpawnRequest, Target};
 use crate::term::{Atom, Creation, Pid, Ref, atom::known};
@@ -24,6 +25,7 @@ pub(crate) struct Router {
     identity: Identity,
     cells: Table<(u32, u32), Arc<Cell>>,
     names: Table<Atom, Pid>,
+    registries: Table<Atom, Arc<dyn Registry>>,
     aliases: Table<Ref, Pid>,
     outboxes: Table<Atom, Arc<Outbox>>,
     next_pid: AtomicU64,
@@ -79,6 +81,7 @@ impl Router {
             identity,
             cells: Table::default(),
             names: Table::default(),
+            registries: Table::default(),
             aliases: Table::default(),
             outboxes: Table::default(),
             next_pid: AtomicU64::new(1),
@@ -172,6 +175,16 @@ impl Router {
 
     pub(crate) fn whereis(&self, name: Atom) -> Option<Pid> {
         self.names.get(&name)
+    }
+
+    /// Lets `module` keep names: `{via, Module, Name}`.
+    pub(crate) fn add_registry(&self, module: Atom, registry: Arc<dyn Registry>) {
+        self.registries.insert(module, registry);
+    }
+
+    /// The module that keeps names under this name.
+    pub(crate) fn registry(&self, module: Atom) -> Option<Arc<dyn Registry>> {
+        self.registries.get(&module)
     }
 
     /// All registered names.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::router::{Identity, Router};
-use super::{CallError, Dest, Exit, Exited, Mail, Process, RegisterError, SendError, run};
+use super::{Answer, CallError, Dest, Exit, Exited, Mail, Process, RegisterError, Registry, SendError, run};
 use crate::term::{Atom, Creation, Pid, Term};
 
 fn router() -> Arc<Router> {
@@ -252,5 +252,67 @@ async fn a_lost_node_breaks_links_and_monitors_with_noconnection() {
     for _ in 0..2 {
         let Mail::Down(down) = me.receive().await.expect("it lives") else { panic!("a DOWN was due") };
         assert!(down.reason.is_atom("noconnection"));
+    }
+}
+
+/// Names kept by a module, which answers at once or after a while.
+#[derive(Debug)]
+struct Names {
+    pid: Pid,
+    slow: bool,
+}
+
+impl Registry for Names {
+    fn register_name(&self, _: Term, _: Pid) -> Answer<'_, bool> {
+        Box::pin(async { false })
+    }
+
+    fn unregister_name(&self, _: Term) -> Answer<'_, ()> {
+        Box::pin(async {})
+    }
+
+    fn whereis_name(&self, name: Term) -> Answer<'_, Option<Pid>> {
+        Box::pin(async move {
+            if self.slow {
+                tokio::task::yield_now().await;
+            }
+            (name == Term::from(1)).then_some(self.pid)
+        })
+    }
+}
+
+#[tokio::test]
+async fn names_that_modules_keep_are_destinations() {
+    let router = router();
+    let mut server = process(&router);
+    for (module, slow) in [("global", false), ("slow", true)] {
+        let names = Names { pid: server.pid(), slow };
+        router.add_registry(Atom::new(module), Arc::new(names));
+    }
+    let me = process(&router);
+    let known = Term::tuple([Term::atom("global"), 1.into()]);
+    assert_eq!(Dest::from_term(&known), Some(Dest::Global(1.into())));
+    for dest in [Dest::Global(1.into()), Dest::Via(Atom::new("slow"), 1.into())] {
+        me.send(dest.clone(), 7).await.expect("the name is known");
+        assert_eq!(server.receive().await.expect("it lives").decode::<i64>().expect("an integer"), 7);
+    }
+    let unknown =
+        [Dest::Global(2.into()), Dest::Via(Atom::new("slow"), 2.into()), Dest::Via(Atom::new("none"), 1.into())];
+    for dest in unknown {
+        assert!(matches!(me.send(dest.clone(), 7).await, Err(SendError::Nobody(_))), "{dest:?}");
+        let mut caller = process(&router);
+        let noproc = CallError::Exit(Term::atom("noproc"));
+        assert_eq!(caller.call(dest.clone(), &Term::nil(), None).await, Err(noproc));
+        let reference = caller.monitor(dest).expect("it lives");
+        assert!(caller.down(reference).await.expect("it lives").reason.is_atom("noproc"));
+    }
+    let mut watcher = process(&router);
+    let watched = [Dest::Global(1.into()), Dest::Via(Atom::new("slow"), 1.into())];
+    let references = watched.map(|dest| watcher.monitor(dest).expect("it lives"));
+    tokio::task::yield_now().await;
+    tokio::task::yield_now().await;
+    drop(server);
+    for reference in references {
+        assert!(watcher.down(reference).await.expect("it lives").reason.is_atom("normal"));
     }
 }
