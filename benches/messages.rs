@@ -125,10 +125,10 @@ fn from_beam(sender: &mut Beam, code: &str, node: &str) -> u128 {
 async fn one_way(node: &Node, echo: Dest, count: u32, payload: Term) -> u128 {
     let mut process = node.process();
     let message = tiebeam::etf::Encoded::new(&Term::tuple([payload])).expect("a term");
-    sync(&mut process, echo, 0).await;
+    sync(&mut process, echo.clone(), 0).await;
     let start = Instant::now();
     for _ in 0..count {
-        process.send_encoded(echo, message.clone()).await.expect("connected");
+        process.send_encoded(echo.clone(), message.clone()).await.expect("connected");
     }
     sync(&mut process, echo, 1).await;
     start.elapsed().as_nanos() / u128::from(count)
@@ -145,7 +145,7 @@ async fn round_trips(node: &Node, echo: Dest, count: usize) -> u128 {
     let mut times = Vec::with_capacity(count);
     for n in 0..count {
         let start = Instant::now();
-        sync(&mut process, echo, n as i64).await;
+        sync(&mut process, echo.clone(), n as i64).await;
         times.push(start.elapsed());
     }
     times.sort_unstable();
@@ -156,12 +156,12 @@ async fn calls(node: &Node, counter: Dest, callers: u32, count: u32) -> u128 {
     let start = Instant::now();
     let mut tasks = Vec::new();
     for _ in 0..callers {
-        let mut process = node.process();
+        let (mut process, counter) = (node.process(), counter.clone());
         tasks.push(tokio::spawn(async move {
             let get = Term::Atom(Atom::new("get"));
             for _ in 0..count / callers {
                 let limit = Some(Duration::from_secs(60));
-                process.call(counter, &get, limit).await.expect("the counter answers");
+                process.call(counter.clone(), &get, limit).await.expect("the counter answers");
             }
         }));
     }
