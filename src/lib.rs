@@ -30,6 +30,7 @@
 //!
 //! ```text
 //! cli · demo · builder   the program, its demo services, a node with all its services
+//! horde                  Horde's members and strategies
 //! standard               functions that BEAM peers and tools expect
 //! rpc                    calling functions across nodes
 //! io · gen_server        group leaders and devices; servers for gen_server and GenServer
@@ -53,6 +54,7 @@ pub mod epmd;
 pub mod etf;
 pub mod gen_server;
 pub mod handshake;
+pub mod horde;
 pub mod net;
 pub mod node;
 pub mod phash2;

@@ -39,6 +39,21 @@ impl Beam {
         Self::start_with(release, name, epmd_port, &[])
     }
 
+    /// Starts a BEAM that has Horde and what it needs in its code path, and the applications started; the scenario
+    /// asked [`Release::has_horde`].
+    pub fn with_horde(release: Release, name: &str, epmd_port: u16) -> Self {
+        let horde = release.horde().expect("the scenario asked whether Horde is given");
+        let here = if release.place() == Some(Place::Container) { PathBuf::from(HORDE) } else { horde.clone() };
+        let apps = std::fs::read_dir(&horde).expect("Horde's folder can be read").map_while(Result::ok);
+        let paths: Vec<_> = apps.map(|app| here.join(app.file_name()).join("ebin").display().to_string()).collect();
+        let mut args = vec!["-start_epmd", "false"];
+        args.extend(paths.iter().flat_map(|path| ["-pa", path]));
+        let mut beam = Self::start_with(release, name, epmd_port, &args);
+        let started = beam.elixir("{:ok, _} = Application.ensure_all_started(:horde); :started");
+        assert_eq!(started, ":started");
+        beam
+    }
+
     /// Starts a BEAM with further arguments for `erl`.
     pub fn start_with(release: Release, name: &str, epmd_port: u16, args: &[&str]) -> Self {
         let place = release.place().expect("the scenario asked whether the release is here");
@@ -166,9 +181,16 @@ fn in_container(release: Release, container: &str, epmd_port: u16) -> Command {
     let mut command = Command::new("docker");
     command.args(["run", "--rm", "--network", "host", "--label", "tiebeam-interop", "--name", container]);
     command.args(["-e", &format!("ERL_EPMD_PORT={epmd_port}"), "-e", "LANG=C.UTF-8"]);
-    command.args(["-v", &format!("{}:/beam:ro", sources().display()), &release.image(), "erl"]);
+    command.args(["-v", &format!("{}:/beam:ro", sources().display())]);
+    if let Some(horde) = release.horde() {
+        command.args(["-v", &format!("{}:{HORDE}:ro", horde.display())]);
+    }
+    command.args([&release.image(), "erl"]);
     command
 }
+
+/// Where a container finds Horde.
+const HORDE: &str = "/horde";
 
 /// Where the Erlang sides of the scenarios are.
 fn sources() -> PathBuf {

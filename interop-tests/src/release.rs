@@ -1,5 +1,6 @@
 //! The OTP releases, and where on this machine each is found.
 
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
@@ -56,6 +57,27 @@ impl Release {
         assert!(!is_required, "OTP {} is required by TIEBEAM_RELEASES and not on this machine", self.number());
         println!("SKIPPED {scenario}: neither an image {} nor an erl of OTP {}", self.image(), self.number());
         false
+    }
+}
+
+/// The folder that `TIEBEAM_HORDE_EBIN` names: a sub-folder per release (`25`, `27`, `29`), each of compiled applications
+/// (`horde/ebin`, `delta_crdt/ebin`…).
+const HORDE: &str = "TIEBEAM_HORDE_EBIN";
+
+impl Release {
+    /// Where Horde compiled for this release is.
+    pub(crate) fn horde(self) -> Option<PathBuf> {
+        let folder = PathBuf::from(std::env::var_os(HORDE)?).join(self.number());
+        folder.join("horde/ebin").is_dir().then_some(folder)
+    }
+
+    /// Whether Horde compiled for this release is given; says loudly that `scenario` is skipped where it is not.
+    pub fn has_horde(self, scenario: &str) -> bool {
+        let given = self.horde().is_some();
+        if !given {
+            println!("SKIPPED {scenario}: {HORDE} names no folder with {}/horde/ebin", self.number());
+        }
+        given
     }
 }
 

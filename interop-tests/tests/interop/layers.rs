@@ -16,6 +16,7 @@ const LAYERS: &[&[&str]] = &[
     &["io", "gen_server"],
     &["rpc", "pg", "global"],
     &["standard", "delta_crdt"],
+    &["horde"],
     &["demo"],
     &["builder"],
     &["cli"],
