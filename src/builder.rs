@@ -8,6 +8,8 @@ use tokio::net::TcpListener;
 use crate::epmd;
 use crate::handshake::Cookie;
 use crate::net::{DialError, PortSource, dial};
+#[cfg(feature = "tls")]
+use crate::net::{Tls, TlsConfig, TlsError};
 use crate::node::dial::{adopt, be_named};
 use crate::node::registration::{self, Registrar};
 use crate::node::{Config, CookieFileError, EpmdMode, EpmdUse, Node};
@@ -30,6 +32,9 @@ pub struct NodeBuilder {
     epmd: EpmdMode,
     epmd_config: Option<epmd::Config>,
     peer_port: Option<u16>,
+    ipv6: bool,
+    #[cfg(feature = "tls")]
+    tls: Option<TlsConfig>,
     net_ticktime: Duration,
     busy_limit: Option<usize>,
 }
@@ -58,6 +63,10 @@ pub enum StartError {
     /// EPMD does not run, or refuses the name.
     #[error(transparent)]
     Epmd(#[from] epmd::Error),
+    /// TLS cannot be set up.
+    #[cfg(feature = "tls")]
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// A service's name is taken.
     #[error(transparent)]
     Register(#[from] RegisterError),
@@ -81,6 +90,9 @@ impl Node {
             epmd: EpmdMode::Auto,
             epmd_config: None,
             peer_port: None,
+            ipv6: false,
+            #[cfg(feature = "tls")]
+            tls: None,
             net_ticktime: Duration::from_secs(60),
             busy_limit: None,
         }
@@ -149,6 +161,19 @@ impl NodeBuilder {
         self
     }
 
+    /// Host names mean IPv6 addresses, for this node and its peers: as `-proto_dist inet6_tcp`.
+    pub fn ipv6(mut self) -> Self {
+        self.ipv6 = true;
+        self
+    }
+
+    /// Talks TLS, in both roles: as `-proto_dist inet_tls`. Files that change are loaded again.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, config: TlsConfig) -> Self {
+        self.tls = Some(config);
+        self
+    }
+
     /// After how long a silent peer is given up; the kernel's `net_ticktime`, 60 seconds.
     pub fn net_ticktime(mut self, time: Duration) -> Self {
         self.net_ticktime = time;
@@ -179,6 +204,11 @@ impl NodeBuilder {
         config.cookies = self.cookies.iter().cloned().collect();
         config.hidden = self.hidden;
         config.net_ticktime = self.net_ticktime;
+        config.ipv6 = self.ipv6;
+        #[cfg(feature = "tls")]
+        if let Some(tls) = self.tls.clone() {
+            config.transport.tls = Some(std::sync::Arc::new(Tls::new(tls)?));
+        }
         config.busy_limit = self.busy_limit.unwrap_or(config.busy_limit);
         config.ports = self.peer_port.map_or(PortSource::Epmd(epmd_config.port), PortSource::Fixed);
         if let Some(peer) = &self.named_by {

@@ -71,6 +71,8 @@ mod standard;
 
 pub use crate::builder::{NodeBuilder, StartError};
 pub use crate::handshake::Cookie;
+#[cfg(feature = "tls")]
+pub use crate::net::{TlsConfig, TlsError};
 pub use crate::node::Node;
 pub use crate::process::Process;
 pub use crate::term::{Atom, Pid, Ref, Term};

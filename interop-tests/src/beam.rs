@@ -181,6 +181,8 @@ fn in_container(release: Release, container: &str, epmd_port: u16) -> Command {
     let mut command = Command::new("docker");
     command.args(["run", "--rm", "--network", "host", "--label", "tiebeam-interop", "--name", container]);
     command.args(["-e", &format!("ERL_EPMD_PORT={epmd_port}"), "-e", "LANG=C.UTF-8"]);
+    let files = crate::files();
+    command.args(["-v", &format!("{0}:{0}:ro", files.display())]);
     command.args(["-v", &format!("{}:/beam:ro", sources().display())]);
     if let Some(horde) = release.horde() {
         command.args(["-v", &format!("{}:{HORDE}:ro", horde.display())]);

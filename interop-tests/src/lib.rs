@@ -20,6 +20,13 @@ pub fn free_port() -> u16 {
     listener.local_addr().expect("a bound socket has an address").port()
 }
 
+/// A folder that BEAMs see too, under the same path, for what scenarios hand them.
+pub fn files() -> std::path::PathBuf {
+    let folder = std::env::temp_dir().join("tiebeam-interop");
+    std::fs::create_dir_all(&folder).expect("the folder for temporary files can be written");
+    folder
+}
+
 /// A node name that no other scenario, of this run or another, has.
 pub fn unique(prefix: &str) -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);

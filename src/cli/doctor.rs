@@ -82,7 +82,7 @@ async fn examine(report: &mut Report<'_>, name: &str) -> anyhow::Result<bool> {
 }
 
 async fn look_up(report: &mut Report<'_>, peer: NodeName) -> bool {
-    let address = match dial::resolve(peer.host(), false).await {
+    let address = match dial::resolve(peer.host(), report.global.transport.ipv6).await {
         Ok(address) => address,
         Err(error) => {
             report.fail("dns", &error.to_string(), "is the host part of the name right? try an address in its place");

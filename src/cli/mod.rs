@@ -12,6 +12,7 @@ mod rpc;
 mod send;
 mod session;
 mod term;
+mod transport;
 mod watch;
 
 use std::path::PathBuf;
@@ -41,6 +42,8 @@ pub(crate) struct Global {
     /// A file with the cookie, readable by its owner only [default: ~/.erlang.cookie]
     #[arg(long, global = true, value_name = "FILE", conflicts_with = "cookie")]
     cookie_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) transport: transport::Transport,
     /// One JSON object a line, for programs.
     #[arg(long, global = true)]
     pub(crate) json: bool,

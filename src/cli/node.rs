@@ -98,8 +98,9 @@ fn builder(global: &Global, args: &NodeArgs, name: &str) -> anyhow::Result<NodeB
         Epmd::Embedded => EpmdMode::Embedded,
         Epmd::Off => EpmdMode::Off,
     };
+    let port = if args.port == 0 { global.transport.dist_port.unwrap_or(0) } else { args.port };
     let ticktime = Duration::from_secs(args.net_ticktime.max(1));
-    let mut builder = Node::builder(name).cookie(global.cookie()?).epmd(mode).port(args.port).net_ticktime(ticktime);
+    let mut builder = Node::builder(name).cookie(global.cookie()?).epmd(mode).port(port).net_ticktime(ticktime);
     if args.hidden {
         builder = builder.hidden();
     }
@@ -107,10 +108,10 @@ fn builder(global: &Global, args: &NodeArgs, name: &str) -> anyhow::Result<NodeB
         builder = builder.listen(address);
     }
     if mode == EpmdMode::Off {
-        anyhow::ensure!(args.port != 0, "--epmd off needs a fixed --port");
-        builder = builder.peer_port(args.port);
+        anyhow::ensure!(port != 0, "--epmd off needs a fixed --port");
+        builder = builder.peer_port(port);
     }
-    Ok(builder)
+    global.transport.apply(builder)
 }
 
 /// The one line that says that the node can be reached.

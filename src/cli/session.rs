@@ -40,5 +40,6 @@ impl Session {
 pub(crate) async fn start(global: &Global, peer: NodeName) -> anyhow::Result<Node> {
     let random = getrandom::u32()?;
     let name = format!("tiebeam-{}-{random:08x}@{}", std::process::id(), peer.host());
-    Ok(Node::builder(name).cookie(global.cookie()?).hidden().unlisted().start().await?)
+    let builder = Node::builder(name).cookie(global.cookie()?).hidden().unlisted();
+    Ok(global.transport.apply(builder)?.start().await?)
 }

@@ -17,7 +17,7 @@ pub(crate) enum Prefix {
     /// Two: TCP.
     U16,
     /// Four: TLS, whose carrier frames everything alike.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the TLS carrier, which comes later"))]
+    #[cfg_attr(not(any(test, feature = "tls")), expect(dead_code, reason = "only TLS uses it"))]
     U32,
 }
 

@@ -9,12 +9,11 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
-use tokio::net::tcp::OwnedReadHalf;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::error::Closed;
+use super::stream::{ReadHalf, Stream};
 use super::writer;
 use crate::dflags::DFlags;
 use crate::dist::{self, Counters, Frame, FrameDecoder, Tick, TickAction, missing, next_frame};
@@ -137,7 +136,7 @@ impl Connection {
     }
 
     /// Reads and writes until either side ends it.
-    pub(crate) async fn run(self: &Arc<Self>, stream: TcpStream, router: &Arc<Router>) -> Closed {
+    pub(crate) async fn run(self: &Arc<Self>, stream: Stream, router: &Arc<Router>) -> Closed {
         let (reader, writer) = stream.into_split();
         let writing = tokio::spawn(writer::write_loop(Arc::clone(self), Arc::clone(router), writer));
         let mut closing = self.closing.subscribe();
@@ -154,7 +153,7 @@ impl Connection {
         self.closing.borrow().clone().unwrap_or(why)
     }
 
-    async fn read_loop(&self, mut reader: OwnedReadHalf, router: &Arc<Router>) -> Closed {
+    async fn read_loop(&self, mut reader: ReadHalf, router: &Arc<Router>) -> Closed {
         let limits = dist::Limits { max_frame: self.link.max_frame, ..dist::Limits::default() };
         let mut decoder = FrameDecoder::new(self.peer.name, self.link.flags, &limits);
         let Link { net_ticktime, tick_intensity, .. } = self.link;

@@ -9,9 +9,10 @@ use tokio::time::timeout;
 use super::epmd_client;
 use super::error::DialError;
 use super::greet::Greeting;
+use super::stream::Stream;
 use crate::dflags::DFlags;
 use crate::epmd;
-use crate::handshake::{Challenge, Cookie, Established, Initiator, Local, Prefix, Step};
+use crate::handshake::{Challenge, Cookie, Established, Initiator, Local, Step};
 use crate::term::NodeName;
 
 /// How a peer's port is found.
@@ -68,19 +69,18 @@ pub(crate) enum Introduction {
 /// Introduces ourselves to `peer`. `still_pending` says, when the peer believes that it is connected to us, whether it
 /// is wrong.
 pub(crate) async fn introduce(
-    stream: &mut TcpStream,
+    stream: &mut Stream,
     (we, peer, cookie): (Introduction, NodeName, Cookie),
     challenge: Challenge,
     step_time: Duration,
     still_pending: impl Fn() -> bool,
 ) -> Result<Established, DialError> {
+    let prefix = stream.prefix();
     let (mut machine, first) = match we {
-        Introduction::Named(local) => Initiator::dial(local, peer, cookie, challenge, Prefix::U16),
-        Introduction::Nameless(host, flags) => {
-            Initiator::dial_nameless(host, flags, peer, cookie, challenge, Prefix::U16)
-        }
+        Introduction::Named(local) => Initiator::dial(local, peer, cookie, challenge, prefix),
+        Introduction::Nameless(host, flags) => Initiator::dial_nameless(host, flags, peer, cookie, challenge, prefix),
     };
-    let mut greeting = Greeting::new(stream, Prefix::U16, step_time);
+    let mut greeting = Greeting::new(stream, prefix, step_time);
     greeting.send(&first).await?;
     loop {
         let Some(body) = greeting.receive().await? else { return Err(machine.closed().into()) };

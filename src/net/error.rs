@@ -38,9 +38,22 @@ pub enum DialError {
     /// This node is shutting down, or its name is not known yet.
     #[error("this node is shutting down")]
     ShuttingDown,
+    /// TLS failed: certificates that do not convince, or a peer without TLS.
+    #[error("TLS: {0}")]
+    Tls(String),
     /// The operating system refused.
     #[error("connection failed: {0}")]
     Io(io::ErrorKind),
+}
+
+impl DialError {
+    /// Of a socket; what TLS itself complains of keeps its words.
+    pub(crate) fn from_io(error: &io::Error) -> Self {
+        match error.get_ref() {
+            Some(inner) => Self::Tls(inner.to_string()),
+            None => Self::Io(error.kind()),
+        }
+    }
 }
 
 /// Why a connection ended.

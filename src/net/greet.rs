@@ -32,7 +32,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Greeting<'a, S> {
             self.stream.flush().await
         };
         match timeout_at(deadline, written).await {
-            Ok(written) => written.map_err(|error| DialError::Io(error.kind())),
+            Ok(written) => written.map_err(|error| DialError::from_io(&error)),
             Err(_elapsed) => Err(DialError::TimedOut("the peer did not take our handshake message")),
         }
     }
@@ -67,6 +67,6 @@ fn filled(read: std::io::Result<usize>) -> Result<bool, DialError> {
     match read {
         Ok(_) => Ok(true),
         Err(error) if matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset) => Ok(false),
-        Err(error) => Err(DialError::Io(error.kind())),
+        Err(error) => Err(DialError::from_io(&error)),
     }
 }

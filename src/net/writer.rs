@@ -7,14 +7,15 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use hashbrown::HashMap;
 use tokio::io::AsyncWriteExt;
-use tokio::net::tcp::OwnedWriteHalf;
 
 use super::connection::Connection;
 use super::error::Closed;
+use super::stream::WriteHalf;
 use crate::dflags::DFlags;
 use crate::dist::{Encoder, Frames, TICK, Unsent};
 use crate::process::outbox::{Queued, Taken};
@@ -25,8 +26,11 @@ use crate::term::{Pid, atom::known};
 /// A batch goes out when the queue runs dry, or at this size.
 const BATCH: usize = 60 * 1024;
 
+/// A peer that takes nothing more is not waited for.
+const GOODBYE: Duration = Duration::from_millis(100);
+
 /// Writes until the connection closes; closes it where writing fails.
-pub(super) async fn write_loop(connection: Arc<Connection>, router: Arc<Router>, socket: OwnedWriteHalf) {
+pub(super) async fn write_loop(connection: Arc<Connection>, router: Arc<Router>, socket: WriteHalf) {
     let mut closing = connection.closing();
     let mut writer = Writer {
         encoder: Encoder::caching(connection.flags()),
@@ -45,12 +49,14 @@ pub(super) async fn write_loop(connection: Arc<Connection>, router: Arc<Router>,
         },
         _ = closing.wait_for(Option::is_some) => {}
     }
+    // TLS says goodbye, to whoever still listens.
+    let _said = tokio::time::timeout(GOODBYE, writer.socket.shutdown()).await;
 }
 
 struct Writer<'a> {
     connection: &'a Connection,
     router: &'a Router,
-    socket: OwnedWriteHalf,
+    socket: WriteHalf,
     encoder: Encoder,
     /// Frames encoded and not yet written.
     batch: Vec<u8>,
@@ -147,6 +153,7 @@ impl Writer<'_> {
         large.frames.next().into_iter().flatten().for_each(|slice| slices.push(slice));
         self.connection.traffic.bytes_out.fetch_add(slices.left as u64, Ordering::Relaxed);
         self.socket.write_all_buf(&mut slices).await?;
+        self.socket.flush().await?;
         self.connection.outbox().written(std::mem::take(&mut self.batch_cost));
         if large.frames.peek().is_some() {
             self.large.push_back(large);
@@ -163,6 +170,8 @@ impl Writer<'_> {
         if !self.batch.is_empty() {
             self.connection.traffic.bytes_out.fetch_add(self.batch.len() as u64, Ordering::Relaxed);
             self.socket.write_all(&self.batch).await?;
+            // TLS may hold back what it has encrypted.
+            self.socket.flush().await?;
             self.batch.clear();
             self.batch.shrink_to(2 * BATCH);
         }

@@ -8,10 +8,8 @@ use tokio::sync::Semaphore;
 
 use super::slots::{Attempt, Contender, Incoming};
 use super::{Node, dial, up};
-use crate::handshake::{
-    Acceptor, Established, HandshakeError, Incoming as Calling, Prefix, Step, Verdict, dynamic_name,
-};
-use crate::net::{Closed, Connection, DialError, Greeting};
+use crate::handshake::{Acceptor, Established, HandshakeError, Incoming as Calling, Step, Verdict, dynamic_name};
+use crate::net::{Closed, Connection, DialError, Greeting, Stream};
 use crate::term::{Creation, NodeName};
 
 /// So many callers may be in their handshake at once; more wait in the listener's queue.
@@ -53,16 +51,16 @@ async fn accept_one(
     Ok((stream, permit))
 }
 
-async fn greet(node: Node, mut stream: TcpStream) {
+async fn greet(node: Node, stream: TcpStream) {
     let from = stream.peer_addr().ok();
     let mut role = Role::default();
     let mut stopping = node.stopping();
     let greeted = tokio::select! {
-        greeted = answer(&node, &mut stream, &mut role) => greeted,
+        greeted = answer(&node, stream, &mut role) => greeted,
         _ = stopping.wait_for(|stopping| *stopping) => Err(DialError::ShuttingDown),
     };
     match greeted {
-        Ok((established, ack)) => admit(&node, stream, role, established, &ack).await,
+        Ok((stream, established, ack)) => admit(&node, stream, role, established, &ack).await,
         Err(error) => {
             tracing::info!(?from, %error, "handshake of a caller failed");
             if let Some(attempt) = role.attempt {
@@ -83,9 +81,12 @@ struct Role {
     replaced: Option<(Arc<Connection>, Arc<Contender>)>,
 }
 
-async fn answer(node: &Node, stream: &mut TcpStream, role: &mut Role) -> Result<(Established, Vec<u8>), DialError> {
-    let mut machine = Acceptor::new(dial::local(node)?, Prefix::U16);
-    let mut greeting = Greeting::new(stream, Prefix::U16, node.config().setup_time);
+async fn answer(node: &Node, tcp: TcpStream, role: &mut Role) -> Result<(Stream, Established, Vec<u8>), DialError> {
+    let setup_time = node.config().setup_time;
+    let mut stream = node.config().transport.accepted(tcp, setup_time).await?;
+    let prefix = stream.prefix();
+    let mut machine = Acceptor::new(dial::local(node)?, prefix);
+    let mut greeting = Greeting::new(&mut stream, prefix, setup_time);
     loop {
         let Some(body) = greeting.receive().await? else { return Err(machine.closed().into()) };
         let mut step = machine.handle(&body)?;
@@ -101,7 +102,7 @@ async fn answer(node: &Node, stream: &mut TcpStream, role: &mut Role) -> Result<
                 greeting.send(&send).await?;
                 return Err(error.into());
             }
-            Step::Established { send, established } => return Ok((established, send)),
+            Step::Established { send, established } => return Ok((stream, established, send)),
             Step::Decide(_) => return Err(HandshakeError::Refused.into()),
         }
     }
@@ -133,7 +134,7 @@ fn decide(node: &Node, role: &mut Role, calling: Calling) -> Result<Step<Accepto
 }
 
 /// The caller has proved itself: its connection takes its slot, and only then learns of it.
-async fn admit(node: &Node, stream: TcpStream, role: Role, established: Established, ack: &[u8]) {
+async fn admit(node: &Node, stream: Stream, role: Role, established: Established, ack: &[u8]) {
     let peer: NodeName = established.peer;
     if let Some((dead, _contender)) = &role.replaced {
         dead.close(Closed::Replaced);

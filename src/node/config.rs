@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 use crate::dflags::DFlags;
 use crate::epmd;
 use crate::handshake::Cookie;
-use crate::net::PortSource;
+use crate::net::{PortSource, Transport};
 use crate::term::{Atom, NodeName};
 
 /// Everything that is fixed when a node starts.
@@ -23,6 +23,8 @@ pub(crate) struct Config {
     pub(crate) ports: PortSource,
     /// Whether host names mean IPv6 addresses.
     pub(crate) ipv6: bool,
+    /// Plain TCP or TLS.
+    pub(crate) transport: Transport,
     pub(crate) net_ticktime: Duration,
     /// How many ticks to a tick time: BEAM's `net_tickintensity`.
     pub(crate) tick_intensity: u32,
@@ -43,6 +45,7 @@ impl Config {
             hidden: false,
             ports: PortSource::Epmd(epmd::Config::DEFAULT_PORT),
             ipv6: false,
+            transport: Transport::default(),
             net_ticktime: Duration::from_secs(60),
             tick_intensity: 4,
             setup_time: Duration::from_secs(7),

@@ -10,11 +10,9 @@ use super::{Config, Node, up};
 use crate::dflags::DFlags;
 use crate::handshake::{Challenge, Established, HandshakeError, Local, TOTAL_FACTOR};
 use crate::net::dial::Introduction;
-use crate::net::{DialError, dial};
+use crate::net::{DialError, Stream, dial};
 use crate::process::router::Identity;
 use crate::term::{Atom, NodeName};
-
-use tokio::net::TcpStream;
 
 /// Connects, or waits for whoever is at it.
 pub(super) async fn connect(node: &Node, peer: Atom) -> Result<(), DialError> {
@@ -120,7 +118,7 @@ async fn await_the_peer(node: &Node, attempt: &Attempt) -> DialError {
     }
 }
 
-async fn dial_peer(node: &Node, attempt: &Attempt) -> Result<(TcpStream, Established), DialError> {
+async fn dial_peer(node: &Node, attempt: &Attempt) -> Result<(Stream, Established), DialError> {
     let peer = NodeName::new(attempt.peer.as_str()).map_err(|_bad| DialError::BadName(attempt.peer))?;
     let Identity { node: ours, .. } = node.0.router.identity();
     if ours == peer.atom() {
@@ -128,7 +126,8 @@ async fn dial_peer(node: &Node, attempt: &Attempt) -> Result<(TcpStream, Establi
     }
     let config = node.config();
     let address = dial::locate(peer, config.ports, config.ipv6).await?;
-    let mut stream = dial::open(address, config.setup_time).await?;
+    let tcp = dial::open(address, config.setup_time).await?;
+    let mut stream = config.transport.dialled(tcp, peer.host(), config.setup_time).await?;
     let introduction = (Introduction::Named(local(node)?), peer, config.cookie_for(attempt.peer).clone());
     let still_pending = || node.0.slots.is_current(attempt);
     let established =
@@ -149,9 +148,10 @@ pub(super) fn challenge() -> Result<Challenge, DialError> {
 }
 
 /// Asks `peer` for a name, as a node of `config`'s host: what the name is, and the connection over which it came.
-pub(crate) async fn be_named(config: &Config, peer: NodeName) -> Result<(TcpStream, Established), DialError> {
+pub(crate) async fn be_named(config: &Config, peer: NodeName) -> Result<(Stream, Established), DialError> {
     let address = dial::locate(peer, config.ports, config.ipv6).await?;
-    let mut stream = dial::open(address, config.setup_time).await?;
+    let tcp = dial::open(address, config.setup_time).await?;
+    let mut stream = config.transport.dialled(tcp, peer.host(), config.setup_time).await?;
     let cookie = config.cookie_for(peer.atom()).clone();
     let introduction = (Introduction::Nameless(config.name.host(), DFlags::default_hidden()), peer, cookie);
     // A name that nobody had before has no connection that could be alive.
@@ -160,7 +160,7 @@ pub(crate) async fn be_named(config: &Config, peer: NodeName) -> Result<(TcpStre
 }
 
 /// Makes the connection over which a node got its name the first one it has.
-pub(crate) async fn adopt(node: &Node, stream: TcpStream, established: Established) {
+pub(crate) async fn adopt(node: &Node, stream: Stream, established: Established) {
     if let Wish::Dial(attempt) = node.0.slots.want(established.peer.atom()) {
         up::bring_up(node, &attempt, stream, established, &[]).await;
     }

@@ -7,16 +7,15 @@
 use std::sync::Arc;
 
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 use tracing::Instrument;
 
 use super::slots::Attempt;
 use super::{Node, NodeEvent};
 use crate::handshake::Established;
-use crate::net::{Connection, Link, Peer};
+use crate::net::{Connection, Link, Peer, Stream};
 
 /// Makes a proved stream the connection to its peer. `ack` is what a caller still waits for.
-pub(super) async fn bring_up(node: &Node, attempt: &Attempt, stream: TcpStream, established: Established, ack: &[u8]) {
+pub(super) async fn bring_up(node: &Node, attempt: &Attempt, stream: Stream, established: Established, ack: &[u8]) {
     let config = node.config();
     let peer = Peer {
         name: established.peer,
@@ -41,9 +40,13 @@ pub(super) async fn bring_up(node: &Node, attempt: &Attempt, stream: TcpStream, 
     node.spawn_task(serve(node.clone(), connection, stream, ack.to_vec()).instrument(span));
 }
 
-async fn serve(node: Node, connection: Arc<Connection>, mut stream: TcpStream, ack: Vec<u8>) {
+async fn serve(node: Node, connection: Arc<Connection>, mut stream: Stream, ack: Vec<u8>) {
     let peer = *connection.peer();
-    let closed = match stream.write_all(&ack).await {
+    let acknowledged = async {
+        stream.write_all(&ack).await?;
+        stream.flush().await
+    };
+    let closed = match acknowledged.await {
         Ok(()) => connection.run(stream, node.router()).await,
         Err(error) => crate::net::Closed::Io(error.kind()),
     };

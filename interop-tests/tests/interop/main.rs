@@ -2,10 +2,12 @@
 
 mod calls;
 mod hostile;
+mod ipv6;
 mod layers;
 mod links;
 mod messages;
 mod nodes;
 mod servers;
 mod ticks;
+mod tls;
 mod world;
