@@ -3,6 +3,7 @@
 mod doctor;
 mod epmd;
 mod exit;
+mod horde;
 mod names;
 mod node;
 mod nodes;
@@ -84,6 +85,8 @@ enum Command {
     Nodes(nodes::NodesArgs),
     /// Watch nodes come and go, as a node sees them.
     Watch(watch::WatchArgs),
+    /// What a member of a Horde.Registry knows.
+    Horde(horde::HordeArgs),
     /// Why can or can't I join?
     Doctor(doctor::DoctorArgs),
 }
@@ -144,6 +147,7 @@ pub fn main() -> ExitCode {
             Command::Term(args) => term::run(&global, args),
             Command::Nodes(args) => nodes::run(&global, args).await,
             Command::Watch(args) => watch::run(&global, args).await,
+            Command::Horde(args) => horde::run(&global, args).await,
             Command::Doctor(args) => doctor::run(&global, args).await,
         }
     });
