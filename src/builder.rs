@@ -15,7 +15,7 @@ use crate::node::registration::{self, Registrar};
 use crate::node::{Config, CookieFileError, EpmdMode, EpmdUse, Node};
 use crate::process::RegisterError;
 use crate::term::{Atom, Creation, NodeName, NodeNameError};
-use crate::{io, rpc, standard};
+use crate::{global, io, rpc, standard};
 
 /// Sets a node up; made by [`Node::builder`].
 #[derive(Debug, Clone)]
@@ -36,6 +36,8 @@ pub struct NodeBuilder {
     #[cfg(feature = "tls")]
     tls: Option<TlsConfig>,
     net_ticktime: Duration,
+    connect_all: bool,
+    prevent_overlapping_partitions: bool,
     busy_limit: Option<usize>,
 }
 
@@ -94,6 +96,8 @@ impl Node {
             #[cfg(feature = "tls")]
             tls: None,
             net_ticktime: Duration::from_secs(60),
+            connect_all: true,
+            prevent_overlapping_partitions: true,
             busy_limit: None,
         }
     }
@@ -186,6 +190,20 @@ impl NodeBuilder {
         self
     }
 
+    /// Whether to connect to every node that a peer is connected to, and share `:global` names with them; on by default,
+    /// as the kernel's `connect_all`.
+    pub fn connect_all(mut self, whether: bool) -> Self {
+        self.connect_all = whether;
+        self
+    }
+
+    /// Whether to leave nodes that others have lost, so that parts of the cluster never overlap; on by default, as the
+    /// kernel parameter of that name. All nodes of a cluster should agree.
+    pub fn prevent_overlapping_partitions(mut self, whether: bool) -> Self {
+        self.prevent_overlapping_partitions = whether;
+        self
+    }
+
     /// Starts the node: it listens, is registered, and serves `net_kernel`, `rex`, `erpc` and I/O.
     ///
     /// # Errors
@@ -215,14 +233,14 @@ impl NodeBuilder {
             let peer = NodeName::new(peer)?;
             let (stream, established) = be_named(&config, peer).await?;
             config.name = established.name;
-            let node = start_services(Node::new(config, established.creation, random()?), EpmdUse::Off)?;
+            let node = self.start_services(Node::new(config, established.creation, random()?), EpmdUse::Off)?;
             adopt(&node, stream, established).await;
             return Ok(node);
         }
         if self.listed {
             self.start_listed(config, epmd_config).await
         } else {
-            start_services(Node::new(config, random_creation()?, random()?), EpmdUse::Off)
+            self.start_services(Node::new(config, random_creation()?, random()?), EpmdUse::Off)
         }
     }
 
@@ -238,9 +256,20 @@ impl NodeBuilder {
         };
         let node = Node::new(config, creation, random()?);
         node.set_listening(address);
-        let node = start_services(node, registered.epmd_use())?;
+        let node = self.start_services(node, registered.epmd_use())?;
         node.spawn_task(registration::stay_registered(node.clone(), registrar, registered));
         node.spawn_task(crate::node::accept::accept_peers(node.clone(), listener));
+        Ok(node)
+    }
+
+    fn start_services(&self, node: Node, epmd: EpmdUse) -> Result<Node, StartError> {
+        node.set_epmd_use(epmd);
+        io::start(&node)?;
+        rpc::start(&node)?;
+        standard::export(&node);
+        if !self.hidden {
+            global::start(&node, self.connect_all, self.prevent_overlapping_partitions)?;
+        }
         Ok(node)
     }
 
@@ -252,14 +281,6 @@ impl NodeBuilder {
         let address = SocketAddr::new(ip, self.port);
         TcpListener::bind(address).await.map_err(|error| StartError::Listen { address, error })
     }
-}
-
-fn start_services(node: Node, epmd: EpmdUse) -> Result<Node, StartError> {
-    node.set_epmd_use(epmd);
-    io::start(&node)?;
-    rpc::start(&node)?;
-    standard::export(&node);
-    Ok(node)
 }
 
 /// A creation for a node that no EPMD gave one: not zero, and none of 1 to 3, which are those of before OTP 23.

@@ -32,6 +32,7 @@
 //! cli · demo · builder   the program, its demo services, a node with all its services
 //! horde                  Horde's members and strategies
 //! standard               functions that BEAM peers and tools expect
+//! global                 names and locks of the whole cluster
 //! rpc                    calling functions across nodes
 //! io · gen_server        group leaders and devices; servers for gen_server and GenServer
 //! node                   who is connected, nodeup and nodedown
@@ -53,6 +54,7 @@ pub mod dist;
 pub mod epmd;
 pub mod etf;
 pub mod gen_server;
+pub mod global;
 pub mod handshake;
 pub mod horde;
 pub mod net;

@@ -3,6 +3,7 @@
 mod doctor;
 mod epmd;
 mod exit;
+mod global;
 mod horde;
 mod names;
 mod node;
@@ -83,6 +84,8 @@ enum Command {
     Term(term::TermArgs),
     /// The peers that a node sees.
     Nodes(nodes::NodesArgs),
+    /// The cluster's names, or where one is.
+    Global(global::GlobalArgs),
     /// Watch nodes come and go, as a node sees them.
     Watch(watch::WatchArgs),
     /// What a member of a Horde.Registry knows.
@@ -146,6 +149,7 @@ pub fn main() -> ExitCode {
             Command::Call(args) => send::run_call(&global, args).await,
             Command::Term(args) => term::run(&global, args),
             Command::Nodes(args) => nodes::run(&global, args).await,
+            Command::Global(args) => global::run(&global, args).await,
             Command::Watch(args) => watch::run(&global, args).await,
             Command::Horde(args) => horde::run(&global, args).await,
             Command::Doctor(args) => doctor::run(&global, args).await,

@@ -35,6 +35,9 @@ pub(super) struct NodeArgs {
     /// Join as a hidden node.
     #[arg(long)]
     hidden: bool,
+    /// Do not connect to the nodes that peers are connected to.
+    #[arg(long)]
+    no_connect_all: bool,
     /// auto: the machine's EPMD, else an embedded one; off: none, with a fixed --port.
     #[arg(long, value_enum, default_value_t = Epmd::Auto)]
     epmd: Epmd,
@@ -101,6 +104,7 @@ fn builder(global: &Global, args: &NodeArgs, name: &str) -> anyhow::Result<NodeB
     let port = if args.port == 0 { global.transport.dist_port.unwrap_or(0) } else { args.port };
     let ticktime = Duration::from_secs(args.net_ticktime.max(1));
     let mut builder = Node::builder(name).cookie(global.cookie()?).epmd(mode).port(port).net_ticktime(ticktime);
+    builder = builder.connect_all(!args.no_connect_all);
     if args.hidden {
         builder = builder.hidden();
     }

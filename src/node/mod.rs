@@ -190,7 +190,6 @@ impl Node {
     }
 
     /// Has an observer told of each node event before any traffic that follows it.
-    #[expect(dead_code, reason = "names and groups, which need it, come next")]
     pub(crate) fn observe(&self, observer: Arc<dyn Observer>) {
         self.0.events.observe(observer);
     }

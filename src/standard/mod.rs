@@ -5,6 +5,7 @@
 
 mod acts;
 mod erlang;
+mod global;
 mod info;
 mod process;
 mod system;
@@ -28,6 +29,7 @@ impl Node {
     /// `rpc:call/4`, `gen_server:call/2` and their like, with a BEAM's arguments, results and errors.
     pub fn export_standard(&self) {
         acts::export(self);
+        global::export(self);
     }
 }
 
