@@ -114,7 +114,7 @@ impl FrameDecoder {
                 let message = self.message(frame, start, atoms);
                 message.control_end().map_err(|_cut_short| Error::SplitControl)?;
                 let atoms = Arc::clone(atoms);
-                self.reassembly.start(sequence, number, atoms, frame.slice(start..))?;
+                self.reassembly.start(sequence, number, atoms, frame.get(start..).unwrap_or_default())?;
                 Ok(None)
             }
         }
@@ -122,7 +122,9 @@ impl FrameDecoder {
 
     fn go_on(&mut self, frame: &Bytes) -> Result<Option<Signal>, Error> {
         let (sequence, number, start) = fragment(frame)?;
-        let Some(joined) = self.reassembly.go_on(sequence, number, frame.slice(start..))? else { return Ok(None) };
+        let Some(joined) = self.reassembly.go_on(sequence, number, frame.get(start..).unwrap_or_default())? else {
+            return Ok(None);
+        };
         self.signal(&joined.bytes, 0, &joined.atoms).map(Some)
     }
 

@@ -13,7 +13,7 @@ use crate::term::Atom;
 #[derive(Debug)]
 pub(super) struct Reassembly {
     open: HashMap<u64, Sequence>,
-    /// What the fragments of all of them weigh.
+    /// How many bytes all of them hold.
     buffered: usize,
     max_open: usize,
     max_buffered: usize,
@@ -25,7 +25,8 @@ struct Sequence {
     next: u64,
     /// Those of the header, which only the first fragment has.
     atoms: Arc<[Atom]>,
-    parts: Vec<Bytes>,
+    /// What came so far. Copied while it is still near the processor, so that the frames it came in are free again.
+    joined: BytesMut,
 }
 
 /// All fragments of a message, joined.
@@ -34,9 +35,6 @@ pub(super) struct Joined {
     pub(super) bytes: Bytes,
     pub(super) atoms: Arc<[Atom]>,
 }
-
-/// What a fragment weighs beside its data, so that empty ones cannot pile up for nothing.
-const OVERHEAD: usize = 64;
 
 impl Reassembly {
     pub(super) fn new(max_open: usize, max_buffered: usize) -> Self {
@@ -50,20 +48,20 @@ impl Reassembly {
     }
 
     /// The first fragment of a message that has more than one: `number` more are to come, less one.
-    pub(super) fn start(&mut self, sequence: u64, number: u64, atoms: Arc<[Atom]>, data: Bytes) -> Result<(), Error> {
+    pub(super) fn start(&mut self, sequence: u64, number: u64, atoms: Arc<[Atom]>, data: &[u8]) -> Result<(), Error> {
         if self.open.len() >= self.max_open {
             return Err(Error::TooManySequences(self.max_open));
         }
-        let weight = self.weigh(&data)?;
+        self.admit(data)?;
         let Entry::Vacant(vacant) = self.open.entry(sequence) else { return Err(Error::OpenTwice(sequence)) };
-        vacant.insert(Sequence { next: number.saturating_sub(1), atoms, parts: vec![data] });
-        self.buffered += weight;
+        vacant.insert(Sequence { next: number.saturating_sub(1), atoms, joined: BytesMut::from(data) });
+        self.buffered += data.len();
         Ok(())
     }
 
     /// A further fragment; with the last one the message is whole.
-    pub(super) fn go_on(&mut self, sequence: u64, number: u64, data: Bytes) -> Result<Option<Joined>, Error> {
-        let weight = self.weigh(&data)?;
+    pub(super) fn go_on(&mut self, sequence: u64, number: u64, data: &[u8]) -> Result<Option<Joined>, Error> {
+        self.admit(data)?;
         let Entry::Occupied(mut open) = self.open.entry(sequence) else {
             return Err(Error::UnknownSequence(sequence));
         };
@@ -71,15 +69,15 @@ impl Reassembly {
         if number != expected {
             return Err(Error::FragmentOrder { sequence, expected, got: number });
         }
-        open.get_mut().parts.push(data);
-        self.buffered += weight;
+        open.get_mut().joined.extend_from_slice(data);
+        self.buffered += data.len();
         if number > 1 {
             open.get_mut().next -= 1;
             return Ok(None);
         }
-        let Sequence { atoms, parts, .. } = open.remove();
-        self.buffered -= parts.iter().map(|part| part.len() + OVERHEAD).sum::<usize>();
-        Ok(Some(Joined { bytes: join(&parts), atoms }))
+        let Sequence { atoms, joined, .. } = open.remove();
+        self.buffered -= joined.len();
+        Ok(Some(Joined { bytes: joined.freeze(), atoms }))
     }
 
     /// Whether a message of that id is incomplete.
@@ -87,19 +85,10 @@ impl Reassembly {
         self.open.contains_key(&sequence)
     }
 
-    fn weigh(&self, data: &Bytes) -> Result<usize, Error> {
-        let weight = data.len() + OVERHEAD;
-        if weight > self.max_buffered - self.buffered {
+    fn admit(&self, data: &[u8]) -> Result<(), Error> {
+        if data.len() > self.max_buffered - self.buffered {
             return Err(Error::TooMuchBuffered(self.max_buffered));
         }
-        Ok(weight)
+        Ok(())
     }
-}
-
-fn join(parts: &[Bytes]) -> Bytes {
-    let mut joined = BytesMut::with_capacity(parts.iter().map(Bytes::len).sum());
-    for part in parts {
-        joined.extend_from_slice(part);
-    }
-    joined.freeze()
 }
