@@ -32,6 +32,7 @@
 //! cli · demo · builder   the program, its demo services, a node with all its services
 //! horde                  Horde's members and strategies
 //! standard               functions that BEAM peers and tools expect
+//! delta_crdt             replicas that sync with Elixir's DeltaCrdt
 //! global                 names and locks of the whole cluster
 //! rpc                    calling functions across nodes
 //! io · gen_server        group leaders and devices; servers for gen_server and GenServer
@@ -39,7 +40,7 @@
 //! net                    sockets and tasks: EPMD, dialling, connections
 //! process                mailboxes, links, monitors, names, the router
 //! ---------------------------------------------------------------------------
-//! epmd · handshake · dist                  protocols as state machines
+//! epmd · handshake · dist · crdt           protocols and replicated data, as state machines
 //! serde · text · signal · dflags · phash2
 //! etf                    the external term format
 //! term                   values
@@ -48,6 +49,7 @@
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
+pub mod delta_crdt;
 pub mod demo;
 pub mod dflags;
 pub mod dist;
@@ -67,6 +69,7 @@ pub mod term;
 pub mod text;
 
 mod builder;
+mod crdt;
 mod io;
 mod signal;
 mod standard;

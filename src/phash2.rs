@@ -69,8 +69,19 @@ fn mix_one(hash: u32, x: u32, n: u32) -> u32 {
     mix_two(hash, x, 0, n)
 }
 
+/// Begins a tuple of so many elements, which are folded one after the other.
+pub(crate) fn fold_arity(hash: u32, arity: usize) -> u32 {
+    mix_one(hash, low(arity), 9)
+}
+
+/// A map of so many pairs, each of which was folded into a hash of its own; `pairs` is all of these XORed.
+pub(crate) fn fold_pairs(hash: u32, len: usize, pairs: u32) -> u32 {
+    let hash = mix_one(hash, low(len), 16);
+    if len == 0 { hash } else { mix_one(hash, pairs, 19) }
+}
+
 /// Folds a term into a running hash. Recursion goes as deep as the term, whose drop recurses too.
-fn fold(hash: u32, term: &Term) -> u32 {
+pub(crate) fn fold(hash: u32, term: &Term) -> u32 {
     match term {
         Term::Integer(value) => integer(hash, value),
         Term::Atom(atom) => fold_atom(hash, atom.phash()),
@@ -234,12 +245,8 @@ fn fold_list(mut hash: u32, list: &List) -> u32 {
 
 /// The pairs of a map have no order: each is hashed on its own and the hashes are combined.
 fn fold_map(hash: u32, map: &Map) -> u32 {
-    let hash = mix_one(hash, low(map.len()), 16);
-    if map.is_empty() {
-        return hash;
-    }
     let pairs = map.iter().fold(0, |all, (key, value)| all ^ fold(fold(0, key), value));
-    mix_one(hash, pairs, 19)
+    fold_pairs(hash, map.len(), pairs)
 }
 
 fn fold_fun(hash: u32, fun: &Fun) -> u32 {

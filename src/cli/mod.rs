@@ -1,5 +1,6 @@
 //! The command line.
 
+mod crdt;
 mod doctor;
 mod epmd;
 mod exit;
@@ -10,6 +11,7 @@ mod node;
 mod nodes;
 mod output;
 mod ping;
+mod replicas;
 mod rpc;
 mod send;
 mod session;
@@ -88,6 +90,8 @@ enum Command {
     Global(global::GlobalArgs),
     /// Watch nodes come and go, as a node sees them.
     Watch(watch::WatchArgs),
+    /// Read, write and watch a DeltaCrdt.
+    Crdt(crdt::CrdtArgs),
     /// What a member of a Horde.Registry knows.
     Horde(horde::HordeArgs),
     /// Why can or can't I join?
@@ -151,6 +155,7 @@ pub fn main() -> ExitCode {
             Command::Nodes(args) => nodes::run(&global, args).await,
             Command::Global(args) => global::run(&global, args).await,
             Command::Watch(args) => watch::run(&global, args).await,
+            Command::Crdt(args) => crdt::run(&global, args).await,
             Command::Horde(args) => horde::run(&global, args).await,
             Command::Doctor(args) => doctor::run(&global, args).await,
         }

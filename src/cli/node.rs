@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use clap::{ArgGroup, Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::replicas::Replicas;
 use super::{Global, output};
 use crate::demo;
 use crate::node::{EpmdMode, EpmdUse, Node};
@@ -47,6 +48,8 @@ pub(super) struct NodeArgs {
     /// Seconds after which a silent peer is given up, as the kernel parameter.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     net_ticktime: u64,
+    #[command(flatten)]
+    replicas: Replicas,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -66,6 +69,7 @@ pub(super) async fn run(global: &Global, args: NodeArgs) -> anyhow::Result<ExitC
     if args.demo {
         demo::start(&node)?;
     }
+    args.replicas.start(&node)?;
     for peer in connect {
         node.keep_connected(peer);
     }

@@ -73,7 +73,7 @@ async fn send(context: &CallContext, to: &Term, message: &Term) -> Result<Term, 
 }
 
 /// A time-out argument: milliseconds or `infinity`.
-fn timeout(term: &Term) -> Result<Option<Duration>, Raise> {
+pub(super) fn timeout(term: &Term) -> Result<Option<Duration>, Raise> {
     match term {
         Term::Atom(infinity) if *infinity == known::infinity() => Ok(None),
         term => {
@@ -232,7 +232,12 @@ fn export_gen(node: &Node) {
 }
 
 /// A failed call exits with `{Reason, {Module, call, Args}}`.
-async fn gen_call(process: &mut Process, module: &str, args: &[Term], limit: Option<Duration>) -> Result<Term, Raise> {
+pub(super) async fn gen_call(
+    process: &mut Process,
+    module: &str,
+    args: &[Term],
+    limit: Option<Duration>,
+) -> Result<Term, Raise> {
     let dest = Dest::from_term(&args[0]).ok_or_else(Raise::badarg)?;
     let failed = |why: Term| {
         let call = Term::tuple([Term::atom(module), Term::atom("call"), args.to_vec().into()]);

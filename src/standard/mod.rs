@@ -4,6 +4,7 @@
 //! node's name.
 
 mod acts;
+mod delta_crdt;
 mod erlang;
 mod global;
 mod info;
@@ -30,6 +31,7 @@ impl Node {
     pub fn export_standard(&self) {
         acts::export(self);
         global::export(self);
+        delta_crdt::export(self);
     }
 }
 

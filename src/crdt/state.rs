@@ -1,0 +1,147 @@
+//! `DeltaCrdt.AWLWWMap`: a map in which adds win over concurrent removes, and the last write is read.
+
+use hashbrown::HashSet;
+
+use super::dots::{Claim, Context, Dot, Rank, Replicas};
+use super::elements::{Element, Elements, join};
+use super::merkle::MerkleMap;
+use super::stamps::Stamps;
+use crate::term::Term;
+
+/// A key whose read value changed; `None`: it is gone.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Change {
+    pub(crate) key: Term,
+    pub(crate) value: Option<Term>,
+}
+
+/// What a local write did, for those who are told of it.
+#[derive(Debug)]
+pub(crate) struct Written {
+    /// The dot that it made; a removal makes none.
+    pub(crate) new: Option<u64>,
+    /// The dots that it replaced.
+    pub(crate) replaced: Vec<Dot>,
+    pub(crate) change: Option<Change>,
+}
+
+/// The state of a replica.
+#[derive(Debug, Clone)]
+pub(crate) struct State {
+    pub(crate) me: Rank,
+    pub(crate) replicas: Replicas,
+    pub(crate) context: Context,
+    pub(crate) map: MerkleMap,
+    /// Dots that were replaced here before the context came to them: a peer's answer may run ahead of what it claims.
+    early: HashSet<Dot>,
+    stamps: Stamps,
+}
+
+impl State {
+    /// An empty map of the replica `id`, at a local time in nanoseconds.
+    pub(crate) fn new(id: &Term, local: i64) -> Self {
+        let mut replicas = Replicas::default();
+        let me = replicas.rank(id);
+        Self {
+            me,
+            replicas,
+            context: Context::default(),
+            map: MerkleMap::default(),
+            early: HashSet::new(),
+            stamps: Stamps::new(local),
+        }
+    }
+
+    /// The value that a key has.
+    pub(crate) fn get(&self, key: &Term) -> Option<&Term> {
+        self.map.get(key).map(Elements::value)
+    }
+
+    /// Writes a key.
+    pub(crate) fn add(&mut self, key: &Term, value: Term, local: i64) -> Written {
+        let old = self.map.get(key);
+        let stamps = old.into_iter().flat_map(|old| old.iter().map(|(element, _)| &element.stamp));
+        let stamp = self.stamps.next(local, stamps);
+        let changed = old.map(Elements::value) != Some(&value);
+        let replaced: Vec<Dot> = old.map(|old| old.dots().collect()).unwrap_or_default();
+        self.replace(&replaced);
+        let counter = self.context.get(self.me) + 1;
+        let dot = Dot { replica: self.me, counter };
+        self.context.raise(dot);
+        let change = changed.then(|| Change { key: key.clone(), value: Some(value.clone()) });
+        self.map.put(key, Elements::One(Element { value, stamp }, dot));
+        Written { new: Some(counter), replaced, change }
+    }
+
+    /// Removes a key; one that is not there is nothing.
+    pub(crate) fn remove(&mut self, key: &Term) -> Option<Written> {
+        let replaced: Vec<Dot> = self.map.get(key)?.dots().collect();
+        self.replace(&replaced);
+        self.map.remove(key);
+        Some(Written { new: None, replaced, change: Some(Change { key: key.clone(), value: None }) })
+    }
+
+    fn replace(&mut self, dots: &[Dot]) {
+        let early = dots.iter().filter(|dot| !self.context.contains(**dot));
+        self.early.extend(early.copied());
+    }
+
+    /// Joins what another replica says of some keys. The union of contexts is made at the end, by
+    /// [`State::take_context`].
+    pub(crate) fn join_key(
+        &mut self,
+        key: &Term,
+        theirs: Option<&Elements>,
+        claimed: &Claim,
+        local: i64,
+    ) -> Option<Change> {
+        let mine = self.map.get(key);
+        for (element, _) in theirs.into_iter().flat_map(Elements::iter) {
+            self.stamps.see(&element.stamp, local);
+        }
+        // The frequent case, told apart without building anything.
+        if let (Some(mine), Some(theirs)) = (mine, theirs)
+            && mine.same(theirs)
+        {
+            return None;
+        }
+        let joined = join(mine, |dot| self.context.contains(dot) || self.early.contains(&dot), theirs, claimed);
+        match (mine, joined) {
+            (None, None) => None,
+            (Some(mine), Some(joined)) if mine.same(&joined) => None,
+            (mine, Some(joined)) => {
+                let value = joined.value();
+                let changed = mine.map(Elements::value) != Some(value);
+                let change = changed.then(|| Change { key: key.clone(), value: Some(value.clone()) });
+                self.map.put(key, joined);
+                change
+            }
+            (Some(_), None) => {
+                self.map.remove(key);
+                Some(Change { key: key.clone(), value: None })
+            }
+        }
+    }
+
+    /// What the other has seen counts as seen.
+    pub(crate) fn take_context(&mut self, claimed: &Claim) {
+        claimed.fold_into(&mut self.context);
+        if !self.early.is_empty() {
+            let context = &self.context;
+            self.early.retain(|dot| !context.contains(*dot));
+        }
+    }
+
+    /// Keys with a write that `known` lacks.
+    pub(crate) fn unseen_by(&self, known: &Context) -> Vec<Term> {
+        if known.covers(&self.context) {
+            return Vec::new();
+        }
+        let unseen = |elements: &Elements| elements.dots().any(|dot| !known.contains(dot));
+        self.map.iter().filter(|(_, elements)| unseen(elements)).map(|(key, _)| key.clone()).collect()
+    }
+
+    pub(crate) fn update_hashes(&mut self) {
+        self.map.update_hashes(&self.replicas);
+    }
+}

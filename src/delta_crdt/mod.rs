@@ -1,0 +1,373 @@
+//! Replicas of Elixir's `DeltaCrdt`: maps that all nodes can write and that become equal by themselves.
+//!
+//! A replica is a process under a name, as `DeltaCrdt.start_link/2` starts it: `DeltaCrdt.put/4`, `read/2` and their
+//! like work on it from any node, and it syncs with replicas of Elixir and of Rust alike. From this node it is read and
+//! written without going through its mailbox.
+//!
+//! ```no_run
+//! # async fn example(node: tiebeam::Node) -> Result<(), Box<dyn std::error::Error>> {
+//! let crdt = node.delta_crdt("store").start()?;
+//! crdt.set_neighbours([("store", "a@127.0.0.1")]);
+//! crdt.put("key", 1).await?;
+//! let one: Option<i64> = crdt.get("key")?;
+//! # let _ = one;
+//! # Ok(())
+//! # }
+//! ```
+
+mod builder;
+mod client;
+mod server;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+pub use self::builder::DeltaCrdtBuilder;
+pub use self::client::Remote;
+use crate::crdt::{Change, Replica};
+use crate::etf::Encoded;
+use crate::node::Node;
+use crate::process::Dest;
+use crate::process::reason;
+use crate::signal::{Signal, Target};
+use crate::term::{Pid, Term};
+
+/// A key that changed, as `on_diffs` tells it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Diff {
+    /// `{add, key, value}`: the key reads as this now.
+    Add(Term, Term),
+    /// `{remove, key}`: the key is gone, or reads as `nil`.
+    Remove(Term),
+}
+
+impl From<Change> for Diff {
+    fn from(change: Change) -> Self {
+        match change.value {
+            Some(value) if !value.is_atom("nil") => Self::Add(change.key, value),
+            _ => Self::Remove(change.key),
+        }
+    }
+}
+
+/// A replica could not be used.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeltaCrdtError {
+    /// The replica has ended.
+    #[error("the replica has ended")]
+    Ended,
+    /// A replica of Elixir ends when it compares a key of this form.
+    #[error("keys of the form {{partial, _}} end replicas of Elixir")]
+    Key,
+    /// A key or value is no term, or not of the type asked for.
+    #[error(transparent)]
+    Serde(#[from] crate::serde::Error),
+}
+
+/// Called with every list of diffs, in order, by whoever made the change; it must not block.
+pub(crate) type OnDiffs = Box<dyn Fn(&[Diff]) + Send + Sync>;
+
+/// What the process and the handles share.
+pub(crate) struct Shared {
+    replica: RwLock<Replica>,
+    me: Pid,
+    started: Instant,
+    on_diffs: Option<OnDiffs>,
+    streams: Mutex<Vec<std::sync::Weak<Queue>>>,
+    /// The process knows already that there are writes to be told of.
+    told: AtomicBool,
+    ended: AtomicBool,
+    /// Keeps callbacks in the order of the changes.
+    order: Mutex<()>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("me", &self.me).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    fn read(&self) -> RwLockReadGuard<'_, Replica> {
+        self.replica.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Replica> {
+        self.replica.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Local time: nanoseconds since the replica started.
+    fn local(&self) -> i64 {
+        i64::try_from(self.started.elapsed().as_nanos()).unwrap_or(i64::MAX)
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Changes the replica, and tells of what changed.
+    fn change<T>(&self, act: impl FnOnce(&mut Replica) -> (T, Vec<Change>)) -> T {
+        let listened =
+            self.on_diffs.is_some() || !self.streams.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+        if !listened {
+            return act(&mut self.write()).0;
+        }
+        let _in_order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+        let (result, changes) = act(&mut self.write());
+        if !changes.is_empty() {
+            let diffs: Vec<Diff> = changes.into_iter().map(Diff::from).collect();
+            self.publish(&diffs);
+        }
+        result
+    }
+
+    fn publish(&self, diffs: &[Diff]) {
+        if let Some(on_diffs) = &self.on_diffs {
+            on_diffs(diffs);
+        }
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner).retain(|stream| match stream.upgrade() {
+            Some(queue) => {
+                queue.push(diffs);
+                true
+            }
+            None => false,
+        });
+    }
+
+    fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+        for stream in self.streams.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            if let Some(queue) = stream.upgrade() {
+                queue.end();
+            }
+        }
+    }
+}
+
+/// A replica that this node runs. Clones are the same replica.
+#[derive(Debug, Clone)]
+pub struct DeltaCrdt {
+    node: Node,
+    shared: Arc<Shared>,
+}
+
+/// One write of several: [`DeltaCrdt::mutate_all`].
+#[derive(Debug, Clone)]
+pub(crate) enum Operation {
+    Add(Term, Term),
+    Remove(Term),
+}
+
+impl Operation {
+    fn key(&self) -> &Term {
+        match self {
+            Self::Add(key, _) | Self::Remove(key) => key,
+        }
+    }
+}
+
+impl DeltaCrdt {
+    /// The replica's process.
+    #[must_use]
+    pub fn pid(&self) -> Pid {
+        self.shared.me
+    }
+
+    /// Makes these its neighbours: what it syncs with, in one direction, from it to them. Replicas that should be equal
+    /// are neighbours of each other.
+    pub fn set_neighbours<D: Into<Dest>>(&self, neighbours: impl IntoIterator<Item = D>) {
+        let addresses = neighbours.into_iter().filter_map(|dest| address(&dest.into())).collect();
+        self.set_neighbour_terms(addresses);
+    }
+
+    pub(crate) fn set_neighbour_terms(&self, addresses: Vec<Term>) {
+        let message = Term::tuple([Term::atom("set_neighbours"), Term::list(addresses)]);
+        self.tell(reason::of(&message));
+    }
+
+    /// Its neighbours, as they are addressed.
+    #[must_use]
+    pub fn neighbours(&self) -> Vec<Term> {
+        self.shared.read().neighbours().cloned().collect()
+    }
+
+    /// Compares with all neighbours at once, without waiting for the next tick.
+    pub fn sync(&self) {
+        self.tell(reason::of(&Term::atom("sync_now")));
+    }
+
+    /// What changes from now on. A stream that is not read keeps what changed.
+    #[must_use]
+    pub fn diffs(&self) -> Diffs {
+        let queue = Arc::new(Queue::default());
+        if self.shared.ended.load(Ordering::Acquire) {
+            queue.end();
+        }
+        self.shared.streams.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&queue));
+        Diffs(queue)
+    }
+
+    /// The value of a key.
+    #[must_use]
+    pub fn get_term(&self, key: &Term) -> Option<Term> {
+        self.shared.read().state.get(key).cloned()
+    }
+
+    /// All keys with their values, as they are at this moment.
+    #[must_use]
+    pub fn entries(&self) -> Vec<(Term, Term)> {
+        let replica = self.shared.read();
+        replica.state.map.iter().map(|(key, elements)| (key.clone(), elements.value().clone())).collect()
+    }
+
+    /// How many keys there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.shared.read().state.map.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Writes in one step: nobody reads a part of it.
+    pub(crate) fn mutate_all(&self, operations: Vec<Operation>) -> Result<(), DeltaCrdtError> {
+        if self.shared.ended.load(Ordering::Acquire) {
+            return Err(DeltaCrdtError::Ended);
+        }
+        if operations.iter().any(|operation| is_partial(operation.key())) {
+            return Err(DeltaCrdtError::Key);
+        }
+        let local = self.shared.local();
+        let pending = self.shared.change(|replica| {
+            let changes = operations.into_iter().filter_map(|operation| match operation {
+                Operation::Add(key, value) => replica.add(&key, value, local),
+                Operation::Remove(key) => replica.remove(&key),
+            });
+            let changes = changes.collect();
+            (replica.has_pending(), changes)
+        });
+        if pending && !self.shared.told.swap(true, Ordering::AcqRel) {
+            self.tell(reason::of(&Term::atom("push")));
+        }
+        Ok(())
+    }
+
+    /// Ends the replica, after a last word to its neighbours.
+    pub async fn stop(&self) {
+        let mut process = self.node.process();
+        if let Ok(reference) = process.monitor(self.shared.me) {
+            let _ended_already = process.exit(self.shared.me, &Term::atom("shutdown"));
+            let _down = process.down(reference).await;
+        }
+    }
+
+    fn tell(&self, body: Encoded) {
+        let to = Target::Pid(self.shared.me);
+        self.node.router().deliver(Signal::Message { from: None, to, body });
+    }
+}
+
+/// Peers crash on such a key.
+fn is_partial(key: &Term) -> bool {
+    key.as_tuple().is_some_and(|tuple| tuple.len() == 2 && tuple.first().is_some_and(|tag| tag.is_atom("partial")))
+}
+
+/// A neighbour's address as it stands in messages.
+pub(crate) fn address(dest: &Dest) -> Option<Term> {
+    match dest {
+        Dest::Pid(pid) => Some(Term::Pid(*pid)),
+        Dest::Name(name) => Some(Term::Atom(*name)),
+        Dest::Remote(name, node) => Some(Term::tuple([Term::Atom(*name), Term::Atom(*node)])),
+        Dest::Alias(_) | Dest::Global(_) | Dest::Via(..) => None,
+    }
+}
+
+/// Replicas of one node, by name.
+#[derive(Debug, Default)]
+pub(crate) struct Local(Mutex<Vec<DeltaCrdt>>);
+
+impl Node {
+    /// Sets up a replica that will be registered under this name.
+    pub fn delta_crdt(&self, name: &str) -> DeltaCrdtBuilder {
+        DeltaCrdtBuilder::new(self.clone(), name)
+    }
+
+    /// The replicas that this node runs.
+    #[must_use]
+    pub fn delta_crdts(&self) -> Vec<DeltaCrdt> {
+        let all = self.extension::<Local>();
+        let mut all = all.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|crdt| !crdt.shared.ended.load(Ordering::Acquire));
+        all.clone()
+    }
+}
+
+/// A stream of what changes in a replica; it ends with the replica.
+#[derive(Debug)]
+pub struct Diffs(Arc<Queue>);
+
+#[derive(Debug, Default)]
+struct Queue(Mutex<Queued>);
+
+#[derive(Debug, Default)]
+struct Queued {
+    diffs: VecDeque<Diff>,
+    waker: Option<Waker>,
+    ended: bool,
+}
+
+impl Queue {
+    fn push(&self, diffs: &[Diff]) {
+        let mut queued = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        queued.diffs.extend(diffs.iter().cloned());
+        if let Some(waker) = queued.waker.take() {
+            waker.wake();
+        }
+    }
+
+    fn end(&self) {
+        let mut queued = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        queued.ended = true;
+        if let Some(waker) = queued.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+impl Diffs {
+    /// The next diff; `None` once the replica has ended. Cancel-safe.
+    pub async fn next(&mut self) -> Option<Diff> {
+        std::future::poll_fn(|cx| self.poll(cx)).await
+    }
+
+    fn poll(&mut self, cx: &Context<'_>) -> Poll<Option<Diff>> {
+        let mut queued = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match queued.diffs.pop_front() {
+            Some(diff) => Poll::Ready(Some(diff)),
+            None if queued.ended => Poll::Ready(None),
+            None => {
+                queued.waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl futures_core::Stream for Diffs {
+    type Item = Diff;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Diff>> {
+        self.get_mut().poll(cx)
+    }
+}
