@@ -33,7 +33,7 @@
 //! horde                  Horde's members and strategies
 //! standard               functions that BEAM peers and tools expect
 //! delta_crdt             replicas that sync with Elixir's DeltaCrdt
-//! global                 names and locks of the whole cluster
+//! global · pg            names, locks and groups of the whole cluster
 //! rpc                    calling functions across nodes
 //! io · gen_server        group leaders and devices; servers for gen_server and GenServer
 //! node                   who is connected, nodeup and nodedown
@@ -61,6 +61,7 @@ pub mod handshake;
 pub mod horde;
 pub mod net;
 pub mod node;
+pub mod pg;
 pub mod phash2;
 pub mod process;
 pub mod rpc;

@@ -10,6 +10,7 @@ mod names;
 mod node;
 mod nodes;
 mod output;
+mod pg;
 mod ping;
 mod replicas;
 mod rpc;
@@ -88,6 +89,8 @@ enum Command {
     Nodes(nodes::NodesArgs),
     /// The cluster's names, or where one is.
     Global(global::GlobalArgs),
+    /// Groups of processes and their members.
+    Pg(pg::PgArgs),
     /// Watch nodes come and go, as a node sees them.
     Watch(watch::WatchArgs),
     /// Read, write and watch a DeltaCrdt.
@@ -154,6 +157,7 @@ pub fn main() -> ExitCode {
             Command::Term(args) => term::run(&global, args),
             Command::Nodes(args) => nodes::run(&global, args).await,
             Command::Global(args) => global::run(&global, args).await,
+            Command::Pg(args) => pg::run(&global, args).await,
             Command::Watch(args) => watch::run(&global, args).await,
             Command::Crdt(args) => crdt::run(&global, args).await,
             Command::Horde(args) => horde::run(&global, args).await,

@@ -8,6 +8,7 @@ mod delta_crdt;
 mod erlang;
 mod global;
 mod info;
+mod pg;
 mod process;
 mod system;
 
@@ -32,6 +33,7 @@ impl Node {
         acts::export(self);
         global::export(self);
         delta_crdt::export(self);
+        pg::export(self);
     }
 }
 

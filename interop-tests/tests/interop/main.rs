@@ -10,6 +10,7 @@ mod layers;
 mod links;
 mod messages;
 mod nodes;
+mod pg;
 mod servers;
 mod ticks;
 mod tls;
