@@ -54,7 +54,10 @@ impl Reassembly {
         }
         self.admit(data)?;
         let Entry::Vacant(vacant) = self.open.entry(sequence) else { return Err(Error::OpenTwice(sequence)) };
-        vacant.insert(Sequence { next: number.saturating_sub(1), atoms, joined: BytesMut::from(data) });
+        // Many messages are just over the length of one fragment.
+        let mut joined = BytesMut::with_capacity(data.len() * 2);
+        joined.extend_from_slice(data);
+        vacant.insert(Sequence { next: number.saturating_sub(1), atoms, joined });
         self.buffered += data.len();
         Ok(())
     }
