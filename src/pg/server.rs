@@ -96,11 +96,10 @@ struct Watcher(std::sync::Weak<Shared>);
 
 impl Observer for Watcher {
     fn node_event(&self, event: &NodeEvent) {
-        if let NodeEvent::Up(peer) = event
-            && !peer.hidden
-            && let Some(shared) = self.0.upgrade().filter(|shared| shared.runs())
-        {
-            shared.discover(peer.name.atom());
+        if let (NodeEvent::Up(peer), Some(shared)) = (event, self.0.upgrade()) {
+            if !peer.hidden && shared.runs() {
+                shared.discover(peer.name.atom());
+            }
         }
     }
 }

@@ -211,9 +211,7 @@ impl State {
             }
             Message::Update(peer, updates) => {
                 for Update { group, added, removed } in updates {
-                    if let Some(known) = self.peers.get_mut(&peer)
-                        && !added.is_empty()
-                    {
+                    if let Some(known) = self.peers.get_mut(&peer).filter(|_| !added.is_empty()) {
                         add(&mut known.groups, &group, &added);
                         self.tell(&PgEvent::Join(group.clone(), added));
                     }
