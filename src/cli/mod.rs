@@ -6,6 +6,7 @@ mod epmd;
 mod exit;
 mod global;
 mod horde;
+mod hordes;
 mod names;
 mod node;
 mod nodes;

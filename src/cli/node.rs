@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use clap::{ArgGroup, Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::hordes::HordeFlags;
 use super::replicas::Replicas;
 use super::{Global, output};
 use crate::demo;
@@ -50,6 +51,8 @@ pub(super) struct NodeArgs {
     net_ticktime: u64,
     #[command(flatten)]
     replicas: Replicas,
+    #[command(flatten)]
+    hordes: HordeFlags,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -70,6 +73,7 @@ pub(super) async fn run(global: &Global, args: NodeArgs) -> anyhow::Result<ExitC
         demo::start(&node)?;
     }
     args.replicas.start(&node)?;
+    let hordes = args.hordes.start(&node, &args.replicas, &connect).await?;
     for peer in connect {
         node.keep_connected(peer);
     }
@@ -79,6 +83,7 @@ pub(super) async fn run(global: &Global, args: NodeArgs) -> anyhow::Result<ExitC
         _ = terminate.recv() => tracing::info!("terminated"),
         () = node.stopped() => tracing::info!("stopped by a peer"),
     }
+    hordes.leave().await;
     if tokio::time::timeout(Duration::from_secs(10), node.shutdown()).await.is_err() {
         tracing::warn!("not everything ended in time");
     }

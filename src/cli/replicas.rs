@@ -15,8 +15,8 @@ use crate::text::{self, Syntax};
 pub(super) struct Replicas {
     /// Names, each with its neighbours.
     replicas: Vec<(String, Vec<String>)>,
-    sync_interval: Option<u64>,
-    max_sync_size: Option<usize>,
+    pub(super) sync_interval: Option<u64>,
+    pub(super) max_sync_size: Option<usize>,
 }
 
 impl Args for Replicas {

@@ -221,6 +221,12 @@ impl DeltaCrdt {
         self.shared.read().state.get(key).cloned()
     }
 
+    /// Whether this value stands under the key, read or not: of concurrent writes all stand until the next write.
+    pub(crate) fn holds(&self, key: &Term, value: &Term) -> bool {
+        let replica = self.shared.read();
+        replica.state.map.get(key).is_some_and(|elements| elements.iter().any(|(element, _)| element.value == *value))
+    }
+
     /// All keys with their values, as they are at this moment.
     #[must_use]
     pub fn entries(&self) -> Vec<(Term, Term)> {

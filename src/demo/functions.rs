@@ -7,6 +7,7 @@ use num_bigint::BigInt;
 
 use super::{Counter, Echo};
 use crate::etf::Encoded;
+use crate::horde::RegistryError;
 use crate::io;
 use crate::node::{Node, NodeEvent};
 use crate::process::{Dest, Mail, RegisterError};
@@ -37,6 +38,7 @@ pub(super) fn export(node: &Node) {
     node.export_terms(MODULE, "start_counter", 1, |context, args| async move { start_counter(&context, &args[0]) });
     node.export_terms(MODULE, "watch", 2, |context, args| async move { watch(&context, &args[0], &args[1]).await });
     node.export_terms(MODULE, "watch_nodes", 1, |context, args| async move { watch_nodes(&context, &args[0]) });
+    node.export_terms(MODULE, "horde_register", 3, |context, args| async move { horde_register(context, &args).await });
     node.export_terms(MODULE, "ticker", 3, |context, args| async move { ticker(context, &args).await });
 }
 
@@ -204,6 +206,23 @@ fn event_message(event: &NodeEvent) -> Option<Term> {
         }
     };
     (!peer.hidden).then(|| Term::tuple([kind.into(), peer.name.into(), Term::list(details)]))
+}
+
+/// A new echo process gets a name in a registry that this node runs a member of.
+async fn horde_register(context: CallContext, args: &[Term]) -> Result<Term, Raise> {
+    let name = args[0].as_atom().ok_or_else(Raise::badarg)?;
+    let registries = context.node.horde_registries();
+    let registry = registries.iter().find(|registry| registry.name() == name).ok_or_else(Raise::badarg)?;
+    let pid = context.node.spawn_server(Echo).pid();
+    match registry.register(&args[1], pid, &args[2]).await {
+        Ok(()) => Ok(ok(pid)),
+        Err(error) => {
+            let _ended = context.process.exit(pid, &known::kill().into());
+            let RegistryError::AlreadyRegistered(owner) = error else { return Err(Raise::badarg()) };
+            let why = Term::tuple([Term::atom("already_registered"), owner.into()]);
+            Ok(Term::tuple([known::error().into(), why]))
+        }
+    }
 }
 
 /// Sends `{tick, 1}` to `{tick, N}`, one every so many milliseconds.

@@ -284,6 +284,9 @@ impl Node {
         for connection in self.0.slots.all_up() {
             // What was sent before goes out, unless the peer does not read.
             let _does_not_read = tokio::time::timeout(Duration::from_secs(2), connection.drained()).await;
+        }
+        // All at once: a peer that hears of it from another peer first takes it for a partition.
+        for connection in self.0.slots.all_up() {
             connection.close(Closed::Shutdown);
         }
         for connection in self.0.slots.all_up() {

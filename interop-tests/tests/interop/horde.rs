@@ -1,5 +1,7 @@
 //! A Rust node beside real Horde: its processes are names of a registry that BEAMs keep.
 
+mod registry;
+
 use interop_tests::{Beam, Release, Tiebeam, free_port, on_every_release, run, unique};
 
 on_every_release!(rust_processes_have_names, a_horde_of_all_nodes_goes_on_beside_rust);
