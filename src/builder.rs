@@ -248,7 +248,8 @@ impl NodeBuilder {
         let listener = self.bind(&config).await?;
         let address =
             listener.local_addr().map_err(|error| StartError::Listen { address: ([0; 4], 0).into(), error })?;
-        let registrar = Registrar::new(self.epmd, epmd_config, config.name, address.port(), config.hidden);
+        let registrar = Registrar::new(self.epmd, epmd_config, config.name, address.port(), config.hidden)
+            .known(self.peer_port == Some(address.port()));
         let registered = registrar.register().await?;
         let creation = match registered.creation() {
             Some(creation) => creation,

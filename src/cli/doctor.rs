@@ -8,9 +8,14 @@ use clap::Args;
 use super::{Global, exit, output, session};
 use crate::epmd;
 use crate::handshake::HandshakeError;
+#[cfg(feature = "tls")]
+use crate::net::Tls;
 use crate::net::{dial, epmd_client};
 use crate::node::{DialError, Node};
 use crate::term::{Atom, NodeName, Term, atom::known};
+
+/// How long a step may take: BEAM's `net_setuptime`.
+const STEP: Duration = Duration::from_secs(7);
 
 #[derive(Debug, Args)]
 pub(super) struct DoctorArgs {
@@ -90,6 +95,10 @@ async fn look_up(report: &mut Report<'_>, peer: NodeName) -> bool {
         }
     };
     report.ok("dns", &format!("{} is {address}", peer.host()));
+    if let Some(port) = report.global.transport.dist_port {
+        report.ok("epmd", &format!("not asked: every node's port is {port}"));
+        return check_port(report, peer, std::net::SocketAddr::new(address, port)).await;
+    }
     let config = match epmd::Config::from_vars(|name| std::env::var(name).ok()) {
         Ok(config) => config,
         Err(error) => {
@@ -102,7 +111,7 @@ async fn look_up(report: &mut Report<'_>, peer: NodeName) -> bool {
         Ok(found) => {
             let versions = format!("versions {} to {}", found.lowest, found.highest);
             report.ok("epmd", &format!("{at} knows {} at port {}, {versions}", peer.name(), found.port));
-            check_port(report, std::net::SocketAddr::new(address, found.port)).await
+            check_port(report, peer, std::net::SocketAddr::new(address, found.port)).await
         }
         Err(epmd::Error::NameNotRegistered(name)) => {
             let known: Vec<String> =
@@ -119,17 +128,54 @@ async fn look_up(report: &mut Report<'_>, peer: NodeName) -> bool {
     }
 }
 
-async fn check_port(report: &mut Report<'_>, address: std::net::SocketAddr) -> bool {
-    match dial::open(address, Duration::from_secs(7)).await {
-        Ok(_stream) => {
+async fn check_port(report: &mut Report<'_>, peer: NodeName, address: std::net::SocketAddr) -> bool {
+    match dial::open(address, STEP).await {
+        Ok(stream) => {
             report.ok("port", &format!("{address} accepts connections"));
-            true
+            secure(report, peer, stream).await
         }
         Err(error) => {
             report.fail("port", &error.to_string(), "the node hangs, has just gone, or a firewall is in between");
             false
         }
     }
+}
+
+/// The step of TLS, where it was asked for.
+#[cfg(feature = "tls")]
+async fn secure(report: &mut Report<'_>, peer: NodeName, stream: tokio::net::TcpStream) -> bool {
+    let tls = match report.global.transport.tls() {
+        Ok(Some(config)) => Tls::new(config),
+        Ok(None) => return true,
+        Err(error) => {
+            report.fail("tls", &error.to_string(), "give --tls-cert, --tls-key and --tls-ca");
+            return false;
+        }
+    };
+    let tls = match tls {
+        Ok(tls) => tls,
+        Err(error) => {
+            report.fail("tls", &error.to_string(), "are the files PEM, readable, and of one another?");
+            return false;
+        }
+    };
+    match tls.connect(stream, peer.host(), STEP).await {
+        Ok(stream) => {
+            report.ok("tls", &format!("{}; its certificate convinces", stream.protocol()));
+            true
+        }
+        Err(error) => {
+            let hint = "its certificate must be signed by --tls-ca, be for that host and not be expired; \
+                        ours must convince it (its log says); and it must speak TLS (-proto_dist inet_tls)";
+            report.fail("tls", &error.to_string(), hint);
+            false
+        }
+    }
+}
+
+#[cfg(not(feature = "tls"))]
+async fn secure(_: &mut Report<'_>, _: NodeName, _: tokio::net::TcpStream) -> bool {
+    true
 }
 
 async fn shake_hands(report: &mut Report<'_>, node: &Node, peer: NodeName) -> bool {

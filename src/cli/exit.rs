@@ -18,6 +18,11 @@ pub(crate) const USAGE: u8 = 2;
 /// Could not connect.
 pub(crate) const UNREACHABLE: u8 = 3;
 
+/// The command line asks for what makes no sense, in these words.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Usage(pub(crate) &'static str);
+
 /// Tells what went wrong, and with which code to exit.
 pub(crate) fn report(error: &anyhow::Error, json: bool) -> ExitCode {
     if json {
@@ -33,13 +38,16 @@ fn code(error: &anyhow::Error) -> u8 {
         || error.is::<NodeNameError>()
         || error.is::<DecodeError>()
         || error.is::<CookieError>()
-        || error.is::<CookieFileError>();
+        || error.is::<CookieFileError>()
+        || error.is::<Usage>();
     if is_usage {
         return USAGE;
     }
     if let Some(start) = error.downcast_ref::<StartError>() {
         return match start {
             StartError::Name(_) | StartError::Cookie(_) => USAGE,
+            #[cfg(feature = "tls")]
+            StartError::Tls(_) => USAGE,
             _ => UNREACHABLE,
         };
     }
@@ -66,9 +74,8 @@ pub(crate) fn explain(error: DialError, peer: &str) -> anyhow::Error {
         DialError::Handshake(HandshakeError::Alive | HandshakeError::OurName { .. }) => {
             "name already in use: the node has a connection to one of our name".to_owned()
         }
-        DialError::TimedOut(step) => format!("timed out: {step}"),
-        DialError::Handshake(HandshakeError::Incompatible(missing)) => format!("incompatible peer: {missing}"),
-        other => other.to_string(),
+        // The others say it all themselves.
+        _ => return anyhow::Error::new(error).context(format!("cannot connect to {peer}")),
     };
     anyhow::Error::new(error).context(hint).context(format!("cannot connect to {peer}"))
 }

@@ -7,6 +7,7 @@ mod exit;
 mod global;
 mod horde;
 mod hordes;
+mod members;
 mod names;
 mod node;
 mod nodes;
@@ -42,10 +43,10 @@ struct Cli {
 /// What every command takes.
 #[derive(Debug, Args)]
 pub(crate) struct Global {
-    /// The cookie of the cluster.
-    #[arg(long, global = true, env = "TIEBEAM_COOKIE", hide_env_values = true)]
+    /// The cookie of the cluster [env: TIEBEAM_COOKIE]
+    #[arg(long, global = true)]
     cookie: Option<String>,
-    /// A file with the cookie, readable by its owner only [default: ~/.erlang.cookie]
+    /// A file with the cookie, readable by its owner only [env: TIEBEAM_COOKIE_FILE] [default: ~/.erlang.cookie]
     #[arg(long, global = true, value_name = "FILE", conflicts_with = "cookie")]
     cookie_file: Option<PathBuf>,
     #[command(flatten)]
@@ -103,12 +104,17 @@ enum Command {
 }
 
 impl Global {
-    /// The cookie that was asked for, or that of the home directory.
+    /// The cookie that was asked for: by a flag, else by a variable, else that of the home directory.
     pub(crate) fn cookie(&self) -> anyhow::Result<Cookie> {
-        match (&self.cookie, &self.cookie_file) {
-            (Some(text), _) => Ok(Cookie::new(text)?),
-            (None, Some(path)) => Ok(Cookie::from_file(path)?),
-            (None, None) => Ok(Cookie::from_home()?),
+        if let Some(path) = &self.cookie_file {
+            return Ok(Cookie::from_file(path)?);
+        }
+        if let Some(text) = self.cookie.clone().or_else(|| std::env::var("TIEBEAM_COOKIE").ok()) {
+            return Ok(Cookie::new(&text)?);
+        }
+        match std::env::var_os("TIEBEAM_COOKIE_FILE") {
+            Some(path) => Ok(Cookie::from_file(path)?),
+            None => Ok(Cookie::from_home()?),
         }
     }
 

@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::hordes::HordeFlags;
 use super::replicas::Replicas;
-use super::{Global, output};
+use super::{Global, exit, members, output};
 use crate::demo;
 use crate::node::{EpmdMode, EpmdUse, Node};
 use crate::term::NodeName;
@@ -20,7 +20,7 @@ use crate::{NodeBuilder, epmd};
 #[command(group(ArgGroup::new("naming").required(true).args(["name", "sname"])))]
 pub(super) struct NodeArgs {
     /// The node's name, name@host.
-    #[arg(long, value_name = "NAME@HOST")]
+    #[arg(long, value_name = "NAME@HOST", env = "TIEBEAM_NODE")]
     name: Option<String>,
     /// The node's name before the @; the host is this machine's short name.
     #[arg(long, value_name = "NAME")]
@@ -79,6 +79,7 @@ pub(super) async fn run(global: &Global, args: NodeArgs) -> anyhow::Result<ExitC
     }
     ready(global, &node)?;
     tokio::select! {
+        () = members::log(&node) => {}
         _ = interrupt.recv() => tracing::info!("interrupted"),
         _ = terminate.recv() => tracing::info!("terminated"),
         () = node.stopped() => tracing::info!("stopped by a peer"),
@@ -121,7 +122,7 @@ fn builder(global: &Global, args: &NodeArgs, name: &str) -> anyhow::Result<NodeB
         builder = builder.listen(address);
     }
     if mode == EpmdMode::Off {
-        anyhow::ensure!(port != 0, "--epmd off needs a fixed --port");
+        anyhow::ensure!(port != 0, exit::Usage("--epmd off needs a fixed --port"));
         builder = builder.peer_port(port);
     }
     global.transport.apply(builder)

@@ -11,6 +11,7 @@ use crate::term::{Term, atom::known};
 #[derive(Debug, Args)]
 pub(super) struct PingArgs {
     /// The node, name@host.
+    #[arg(env = "TIEBEAM_NODE")]
     node: String,
 }
 

@@ -2,6 +2,8 @@
 
 use clap::Args;
 
+#[cfg(feature = "tls")]
+use super::exit::Usage;
 use crate::NodeBuilder;
 #[cfg(feature = "tls")]
 use crate::net::TlsConfig;
@@ -52,25 +54,34 @@ impl Transport {
         };
         let builder = if self.ipv6 { builder.ipv6() } else { builder };
         #[cfg(feature = "tls")]
-        let builder = self.tls.apply(builder)?;
+        let builder = match self.tls.config()? {
+            Some(config) => builder.tls(config),
+            None => builder,
+        };
         Ok(builder)
+    }
+
+    /// What TLS is to be like; nothing where it was not asked for.
+    #[cfg(feature = "tls")]
+    pub(crate) fn tls(&self) -> Result<Option<TlsConfig>, Usage> {
+        self.tls.config()
     }
 }
 
 #[cfg(feature = "tls")]
 impl Tls {
-    fn apply(&self, builder: NodeBuilder) -> anyhow::Result<NodeBuilder> {
+    fn config(&self) -> Result<Option<TlsConfig>, Usage> {
         let config = match (&self.tls_cert, &self.tls_key, &self.tls_ca, self.tls_verify) {
-            (None, None, None, _) => return Ok(builder),
+            (None, None, None, _) => return Ok(None),
             (Some(cert), Some(key), Some(ca), Verify::Peer) => TlsConfig::mutual(cert, key, ca),
             (Some(cert), Some(key), _, Verify::None) => TlsConfig::unverified(cert, key),
             (Some(_), Some(_), None, Verify::Peer) => {
-                anyhow::bail!("--tls-ca is needed to check peers (or --tls-verify none)")
+                return Err(Usage("--tls-ca is needed to check peers (or --tls-verify none)"));
             }
             (_, _, _, Verify::Peer | Verify::None) => {
-                anyhow::bail!("TLS needs both --tls-cert and --tls-key")
+                return Err(Usage("TLS needs both --tls-cert and --tls-key"));
             }
         };
-        Ok(builder.tls(config))
+        Ok(Some(config))
     }
 }

@@ -144,9 +144,7 @@ impl Replica {
         for at in 0..self.neighbours.all.len() {
             let flavour = self.neighbours.flavour(self.neighbours.all[at].node());
             let neighbour = &mut self.neighbours.all[at];
-            if let Some(known) = &mut neighbour.known
-                && pending.follows(known, me)
-            {
+            if let Some(known) = neighbour.known.as_mut().filter(|known| pending.follows(known, me)) {
                 known.union(&claim);
                 out.push(Outgoing { to: neighbour.address.clone(), flavour, message: data.clone() });
             }
@@ -170,10 +168,7 @@ impl Replica {
                 continue;
             }
             let same = neighbour.root == Some(root);
-            if let Some(quiet) = &mut neighbour.quiet
-                && same
-                && *quiet < QUIET_TICKS
-            {
+            if let Some(quiet) = neighbour.quiet.as_mut().filter(|quiet| same && **quiet < QUIET_TICKS) {
                 *quiet += 1;
                 continue;
             }
@@ -395,9 +390,8 @@ fn data(state: &State, keys: Vec<Term>, dots: Claim) -> Data {
     let mut seen = hashbrown::HashSet::with_capacity(keys.len());
     let mut value = Vec::with_capacity(keys.len());
     for key in &keys {
-        if seen.insert(key)
-            && let Some(elements) = state.map.get(key)
-        {
+        let elements = if seen.insert(key) { state.map.get(key) } else { None };
+        if let Some(elements) = elements {
             value.push((key.clone(), elements.clone()));
         }
     }

@@ -24,10 +24,11 @@ impl Stamps {
 
     /// A stamp came from elsewhere.
     pub(crate) fn see(&mut self, stamp: &Stamp, local: i64) {
-        if let Stamp::Nanos(nanos) = stamp
-            && nanos.checked_abs().is_some_and(|size| size < -START)
-        {
-            self.offset = self.offset.max(nanos.saturating_sub(local));
+        match stamp {
+            Stamp::Nanos(nanos) if nanos.checked_abs().is_some_and(|size| size < -START) => {
+                self.offset = self.offset.max(nanos.saturating_sub(local));
+            }
+            _ => {}
         }
     }
 

@@ -100,9 +100,7 @@ impl State {
             self.stamps.see(&element.stamp, local);
         }
         // The frequent case, told apart without building anything.
-        if let (Some(mine), Some(theirs)) = (mine, theirs)
-            && mine.same(theirs)
-        {
+        if mine.zip(theirs).is_some_and(|(mine, theirs)| mine.same(theirs)) {
             return None;
         }
         let joined = join(mine, |dot| self.context.contains(dot) || self.early.contains(&dot), theirs, claimed);

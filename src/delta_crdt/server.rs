@@ -39,11 +39,10 @@ impl Server {
     fn tick(&mut self, process: &Process) {
         let addresses: Vec<Term> = self.shared().read().neighbours().cloned().collect();
         for address in addresses {
-            if !self.monitors.contains_key(&address)
-                && address != Term::Pid(process.pid())
-                && let Some(dest) = Dest::from_term(&address)
-                && let Ok(reference) = process.monitor(dest)
-            {
+            if self.monitors.contains_key(&address) || address == Term::Pid(process.pid()) {
+                continue;
+            }
+            if let Some(Ok(reference)) = Dest::from_term(&address).map(|dest| process.monitor(dest)) {
                 self.monitors.insert(address, reference);
             }
         }
@@ -98,18 +97,17 @@ impl Server {
             }
             return;
         }
-        if let Some([tag, addresses]) = term.as_tuple()
-            && tag.is_atom("set_neighbours")
-            && let Some(list) = addresses.as_list().filter(|list| list.is_proper())
-        {
+        let addresses = match term.as_tuple() {
+            Some([tag, addresses]) if tag.is_atom("set_neighbours") => addresses.as_list(),
+            _ => None,
+        };
+        if let Some(list) = addresses.filter(|list| list.is_proper()) {
             return self.set_neighbours(owned(list), process);
         }
         let (now, local) = (self.shared().now(), self.shared().local());
         let handle = |replica: &mut Replica| {
             let Some(read) = wire::read(term, &mut replica.state.replicas) else { return (None, Vec::new()) };
-            if let Some(flavour) = read.flavour
-                && let Some(from) = wire::sender(&read.message, self.crdt.pid())
-            {
+            if let (Some(flavour), Some(from)) = (read.flavour, wire::sender(&read.message, self.crdt.pid())) {
                 replica.learn_flavour(from, flavour);
             }
             let keys = read.message.data_keys();
@@ -202,11 +200,12 @@ impl GenServer for Server {
     }
 
     async fn cast(&mut self, request: Encoded, _: &mut Context) -> Result<(), Exit> {
-        if let Ok(request) = request.term()
-            && let Some([tag, one]) = request.as_tuple()
-            && tag.is_atom("operation")
-            && let Some(operation) = operation(one)
-        {
+        let Ok(request) = request.term() else { return Ok(()) };
+        let operation = match request.as_tuple() {
+            Some([tag, one]) if tag.is_atom("operation") => operation(one),
+            _ => None,
+        };
+        if let Some(operation) = operation {
             let _partial = self.crdt.mutate_all(vec![operation]);
         }
         Ok(())

@@ -3,6 +3,11 @@
 use crate::dflags::DFlags;
 use crate::term::NodeName;
 
+/// Whether a length is the first two bytes of a TLS connection: a handshake record (22) of some version 3.
+const fn is_tls(len: usize) -> bool {
+    len >> 8 == 22 && len & 0xff <= 4
+}
+
 /// Why a handshake failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -14,7 +19,7 @@ pub enum HandshakeError {
         message: &'static str,
     },
     /// The peer announced a message longer than any of the handshake.
-    #[error("the peer announced a handshake message of {len} bytes")]
+    #[error("the peer announced a handshake message of {len} bytes{}", if is_tls(*.len) { "; does the peer speak TLS?" } else { "" })]
     TooLong {
         /// The announced length.
         len: usize,

@@ -44,6 +44,19 @@ impl Stream {
         }
     }
 
+    /// What is spoken below the distribution protocol.
+    #[cfg(feature = "tls")]
+    pub(crate) fn protocol(&self) -> &'static str {
+        match self {
+            Self::Plain(_) => "plain TCP",
+            Self::Tls(tls) => match tls.get_ref().1.protocol_version() {
+                Some(rustls::ProtocolVersion::TLSv1_3) => "TLS 1.3",
+                Some(rustls::ProtocolVersion::TLSv1_2) => "TLS 1.2",
+                _ => "TLS",
+            },
+        }
+    }
+
     pub(crate) fn into_split(self) -> (ReadHalf, WriteHalf) {
         match self {
             Self::Plain(tcp) => {

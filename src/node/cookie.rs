@@ -40,6 +40,9 @@ pub enum CookieFileError {
     },
 }
 
+/// Where container engines put secrets.
+const SECRETS: &str = "/run/secrets";
+
 impl Cookie {
     /// The cookie of `~/.erlang.cookie`; the file is made, with a random cookie, where it is missing.
     ///
@@ -54,7 +57,8 @@ impl Cookie {
         Self::from_file(&path)
     }
 
-    /// The cookie of a file that nobody but its owner may read.
+    /// The cookie of a file that nobody but its owner may read; below `/run/secrets`, where only one container sees what
+    /// its engine has put there for all users (mode 444), any mode will do.
     ///
     /// # Errors
     /// [`CookieFileError`].
@@ -62,7 +66,7 @@ impl Cookie {
         let path = path.into();
         let io = |error| CookieFileError::Io { path: path.clone(), error };
         let mode = fs::metadata(&path).map_err(io)?.permissions().mode() & 0o777;
-        if mode & 0o077 != 0 {
+        if mode & 0o077 != 0 && !path.starts_with(SECRETS) {
             return Err(CookieFileError::TooOpen { path, mode });
         }
         let text = fs::read_to_string(&path).map_err(io)?;

@@ -15,7 +15,8 @@ use crate::term::{Creation, NodeName};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum EpmdMode {
-    /// The machine's EPMD where one runs, else one embedded in this node.
+    /// The machine's EPMD where one runs, else one embedded in this node; with a port that all peers know
+    /// ([`peer_port`](crate::NodeBuilder::peer_port)), none is made.
     #[default]
     Auto,
     /// The machine's EPMD; starting fails where none runs.
@@ -43,6 +44,8 @@ pub(crate) struct Registrar {
     mode: EpmdMode,
     config: epmd::Config,
     registration: Registration,
+    /// Peers know the port without an EPMD.
+    is_known: bool,
 }
 
 /// A registration that holds.
@@ -72,7 +75,12 @@ impl Registrar {
     pub(crate) fn new(mode: EpmdMode, config: epmd::Config, name: NodeName, port: u16, hidden: bool) -> Self {
         let registration = Registration::new(name.name(), port);
         let registration = if hidden { registration.hidden() } else { registration };
-        Self { mode, config, registration }
+        Self { mode, config, registration, is_known: false }
+    }
+
+    /// For a node that all peers find without an EPMD: one that runs is told of it, but none is made.
+    pub(crate) fn known(self, is_known: bool) -> Self {
+        Self { is_known, ..self }
     }
 
     /// Registers, with an EPMD of our own where the mode says so.
@@ -82,6 +90,7 @@ impl Registrar {
             EpmdMode::Require => self.register_with(None).await,
             EpmdMode::Embedded => self.register_with(Some(self.serve().await?)).await,
             EpmdMode::Auto => match self.register_with(None).await {
+                Err(epmd::Error::NoEpmd(_)) if self.is_known => Ok(Held { registered: None, server: None }),
                 Err(epmd::Error::NoEpmd(_)) => match self.serve().await {
                     Ok(server) => self.register_with(Some(server)).await,
                     // Somebody else's EPMD came up in between.

@@ -36,6 +36,13 @@ fn a_port_for_all_needs_no_epmd(release: Release) {
     let rust = Tiebeam::start(&unique("rust"), epmd_nobody_runs, &off);
     assert!(rust.ready.contains(&format!("127.0.0.1:{dist}")), "{}", rust.ready);
     assert_eq!(beam.eval(&format!("rpc:call({}, 'Elixir.Tiebeam.Demo', add, [1, 2]).", rust.atom())), "3");
+    // No EPMD is made where none is needed, and the doctor asks none.
+    assert!(rust.ready.contains("(off)"), "{}", rust.ready);
+    let alone = ["--dist-port", &free_port().to_string(), "--demo"];
+    let alone = Tiebeam::start(&unique("alone"), epmd_nobody_runs, &alone);
+    assert!(alone.ready.contains("(off)"), "{}", alone.ready);
+    let examined = run(epmd_nobody_runs, &["--dist-port", &dist, "doctor", &name]);
+    assert!(examined.code == 0 && examined.stdout.contains("not asked"), "{examined:?}");
     let called = run(epmd_nobody_runs, &["--dist-port", &dist, "rpc", &name, "lists:sum([1,2,3])"]);
     assert_eq!((called.code, called.stdout.trim()), (0, "6"), "{called:?}");
 }

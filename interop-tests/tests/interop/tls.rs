@@ -10,6 +10,9 @@ use rcgen::{
 
 on_every_release!(
     both_directions,
+    a_node_that_dials_keeps_its_connection,
+    over_ipv6_as_well,
+    the_doctor_knows_tls,
     nothing_is_checked_where_it_is_told,
     a_wrong_authority_is_refused,
     an_expired_certificate_is_refused,
@@ -130,9 +133,18 @@ fn refused(finished: &Finished, why: &str) {
 }
 
 fn logged(rust: &Tiebeam, why: &str) {
+    appears(|| rust.log(), why);
+}
+
+/// Whatever the case: OTP writes alerts as words, reasons as atoms.
+fn told(beam: &Beam, why: &str) {
+    appears(|| beam.log().to_lowercase().replace('_', " "), why);
+}
+
+fn appears(log: impl Fn() -> String, why: &str) {
     let last = Instant::now() + Duration::from_secs(5);
-    while !rust.log().contains(why) {
-        assert!(Instant::now() < last, "no {why:?} in\n{}", rust.log());
+    while !log().contains(why) {
+        assert!(Instant::now() < last, "no {why:?} in\n{}", log());
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -149,11 +161,59 @@ fn both_directions(release: Release) {
     let flags = ours.flags();
     let called = run(port, &[&["rpc", beam.name(), "lists:sum([1,2,3])"], &flags[..]].concat());
     assert_eq!((called.code, called.stdout.trim()), (0, "6"), "{called:?}");
-    // The node itself dials as well.
-    let connect = format!("erlang:disconnect_node({0}), rpc:call({0}, erlang, node, []).", rust.atom());
-    assert_eq!(beam.eval(&connect), rust.atom());
     drop(rust);
     beam.wait_for("nodes().", "[]");
+}
+
+fn a_node_that_dials_keeps_its_connection(release: Release) {
+    let (authority, port) = (Authority::new(), free_port());
+    let (ours, theirs) = (authority.issue("rust"), authority.issue("beam"));
+    let _epmd = ours.rust(port);
+    let mut beam = theirs.beam(release, port);
+    // The BEAM has never heard of this one: who connects is the node.
+    let dialler = [&["--demo", "--connect", beam.name()], &ours.flags()[..]].concat();
+    let dialler = Tiebeam::start(&unique("dialler"), port, &dialler);
+    let seen = format!("lists:member({}, nodes()).", dialler.atom());
+    beam.wait_for(&seen, "true");
+    assert_eq!(beam.eval(&format!("rpc:call({}, 'Elixir.Tiebeam.Demo', add, [1, 2]).", dialler.atom())), "3");
+    // And again, when the connection is lost.
+    assert_eq!(beam.eval(&format!("erlang:disconnect_node({}).", dialler.atom())), "true");
+    beam.wait_for(&seen, "true");
+    beam.assert_quiet();
+}
+
+/// `::1` in the spelling that has the dot which BEAMs want in a long name.
+const LOOPBACK: &str = "::0.0.0.1";
+
+fn over_ipv6_as_well(release: Release) {
+    let (authority, port) = (Authority::new(), free_port());
+    let on_ipv6 = |prefix: &str| unique(prefix).replace("127.0.0.1", LOOPBACK);
+    let (ours, theirs) = (authority.issue_with("rust", LOOPBACK, false), authority.issue_with("beam", LOOPBACK, false));
+    let rust = Tiebeam::start(&on_ipv6("rust"), port, &[&["--demo", "--ipv6"], &ours.flags()[..]].concat());
+    let file = theirs.optfile(true);
+    let args = ["-start_epmd", "false", "-proto_dist", "inet6_tls", "-ssl_dist_optfile", &file];
+    let mut beam = Beam::start_with(release, &on_ipv6("beam"), port, &args);
+    assert_eq!(beam.eval(&format!("rpc:call({}, 'Elixir.Tiebeam.Demo', add, [1, 2]).", rust.atom())), "3");
+    let called = run(port, &[&["--ipv6", "rpc", beam.name(), "lists:sum([1,2,3])"], &ours.flags()[..]].concat());
+    assert_eq!((called.code, called.stdout.trim()), (0, "6"), "{called:?}");
+}
+
+fn the_doctor_knows_tls(release: Release) {
+    let (authority, other, port) = (Authority::new(), Authority::new(), free_port());
+    let (ours, stranger) = (authority.issue("rust"), other.issue("stranger"));
+    let _epmd = ours.rust(port);
+    let beam = authority.issue("beam").beam(release, port);
+    let examined = run(port, &[&["doctor", beam.name()], &ours.flags()[..]].concat());
+    assert!(examined.code == 0 && examined.stdout.contains("ok  tls        TLS 1."), "{examined:?}");
+    let examined = run(port, &[&["doctor", beam.name()], &stranger.flags()[..]].concat());
+    assert!(examined.code == 3 && examined.stdout.contains("FAIL  tls"), "{examined:?}");
+    assert!(examined.stdout.contains("UnknownIssuer") && examined.stdout.contains("hint: "), "{examined:?}");
+    // What cannot be used at all is the caller's mistake; each reason is told once.
+    let missing = Identity { cert: format!("{}.gone", ours.cert), ..ours.clone() };
+    let pinged = run(port, &[&["ping", beam.name()], &missing.flags()[..]].concat());
+    assert!(pinged.code == 2 && pinged.stderr.contains(".gone"), "{pinged:?}");
+    let refused = stranger.ping(port, beam.name());
+    assert_eq!(refused.stderr.matches("TLS: ").count(), 1, "{refused:?}");
 }
 
 fn nothing_is_checked_where_it_is_told(release: Release) {
@@ -181,8 +241,9 @@ fn a_wrong_authority_is_refused(release: Release) {
     let mut beam = authority.issue("beam").beam(release, port);
     refused(&other.issue("shot").ping(port, beam.name()), "UnknownIssuer");
     assert_eq!(ping_from(&mut beam, &rust), "pang");
-    logged(&rust, "TLS: ");
-    assert!(beam.log().to_lowercase().contains("unknown ca") || beam.log().contains("unknown_ca"), "{}", beam.log());
+    logged(&rust, "received fatal alert: UnknownCA");
+    told(&beam, "received client alert: fatal - unknown ca");
+    told(&beam, "generated client alert: fatal - unknown ca");
 }
 
 fn an_expired_certificate_is_refused(release: Release) {
@@ -190,6 +251,7 @@ fn an_expired_certificate_is_refused(release: Release) {
     let rust = authority.issue("rust").rust(port);
     let mut beam = authority.issue_with("beam", "127.0.0.1", true).beam(release, port);
     refused(&authority.issue("shot").ping(port, beam.name()), "certificate expired");
+    told(&beam, "received client alert: fatal - certificate expired");
     assert_eq!(ping_from(&mut beam, &rust), "pang");
     logged(&rust, "certificate expired");
 }
@@ -199,8 +261,10 @@ fn a_certificate_for_another_host_is_refused(release: Release) {
     let rust = authority.issue_with("rust", "elsewhere.example", false).rust(port);
     let mut beam = authority.issue_with("beam", "elsewhere.example", false).beam(release, port);
     refused(&authority.issue("shot").ping(port, beam.name()), "not valid for");
+    told(&beam, "received client alert: fatal - bad certificate");
     assert_eq!(ping_from(&mut beam, &rust), "pang");
-    logged(&rust, "TLS: ");
+    logged(&rust, "TLS: received fatal alert");
+    told(&beam, "hostname check failed");
 }
 
 fn a_client_without_a_certificate_is_refused(release: Release) {
@@ -209,6 +273,7 @@ fn a_client_without_a_certificate_is_refused(release: Release) {
     let mut beam = authority.issue("beam").beam_with(release, port, false);
     assert_eq!(ping_from(&mut beam, &rust), "pang");
     logged(&rust, "peer sent no certificates");
+    told(&beam, "certificate required");
 }
 
 fn plain_and_tls_refuse_each_other(release: Release) {
@@ -218,11 +283,12 @@ fn plain_and_tls_refuse_each_other(release: Release) {
         (Tiebeam::demo(&unique("plain"), port), Beam::start(release, &unique("plain"), port));
     let mut beam = authority.issue("beam").beam(release, port);
     assert_eq!(ping_from(&mut plain_beam, &rust), "pang");
-    logged(&rust, "TLS: ");
+    logged(&rust, "TLS: received corrupt message");
     assert_eq!(ping_from(&mut beam, &plain_rust), "pang");
-    logged(&plain_rust, "handshake of a caller failed");
+    logged(&plain_rust, "does the peer speak TLS?");
     let plain = within(|| run(port, &["ping", beam.name()]));
     assert_eq!(plain.code, 1, "{plain:?}");
+    told(&beam, "generated server alert: fatal - unexpected message");
     refused(&authority.issue("shot").ping(port, plain_beam.name()), "TLS");
 }
 
