@@ -28,6 +28,8 @@ pub(crate) struct View<'a> {
     pub(crate) map: &'a MerkleMap,
     pub(crate) replicas: &'a Replicas,
     pub(crate) flavour: Flavour,
+    /// Where the other has nothing, all that is here is named at once, instead of level by level as Elixir's replicas do.
+    pub(crate) at_once: bool,
 }
 
 /// A branch of ours as a cut of so many more levels shows it.
@@ -156,7 +158,7 @@ impl View<'_> {
     fn all_mine(&self, mine: Mine, found: &mut Vec<Found>) {
         match mine.branch {
             Branch::Empty => {}
-            Branch::Inner(_) if mine.levels == 0 => found.push(Found::Partial(mine.loc)),
+            Branch::Inner(_) if mine.levels == 0 && !self.at_once => found.push(Found::Partial(mine.loc)),
             Branch::Inner(inner) => self.children(mine, inner).iter().for_each(|mine| self.all_mine(*mine, found)),
             Branch::Leaf(first) => found.extend(self.map.leaf(first).map(|(key, _)| Found::Key(key.clone()))),
         }

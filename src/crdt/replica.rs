@@ -186,7 +186,7 @@ impl Replica {
     }
 
     fn view(&self, flavour: Flavour) -> View<'_> {
-        View { map: &self.state.map, replicas: &self.state.replicas, flavour }
+        View { map: &self.state.map, replicas: &self.state.replicas, flavour, at_once: true }
     }
 
     /// Sets of this layout came from that process' node.

@@ -40,7 +40,7 @@ fn state(crdt: &Term) -> State {
 }
 
 fn view(state: &State, flavour: Flavour) -> View<'_> {
-    View { map: &state.map, replicas: &state.replicas, flavour }
+    View { map: &state.map, replicas: &state.replicas, flavour, at_once: false }
 }
 
 #[derive(Default)]
