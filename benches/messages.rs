@@ -1,11 +1,14 @@
 //! Messages between nodes: BEAM to BEAM, BEAM to Rust, Rust to BEAM, Rust to Rust, in one run and in turn.
 //!
 //! `cargo bench --bench messages` prints nanoseconds a message and, in brackets, the ratio to BEAM–BEAM of the same round:
-//! machines are noisy, ratios within a round less so. It needs a BEAM; see `interop-tests/beam/images`.
+//! machines are noisy, ratios within a round less so. A second table has the same over TLS (certificates unchecked: that is
+//! the connection's set-up only), against BEAM–BEAM over TLS. It needs a BEAM; see `interop-tests/beam/images`.
 
 use std::time::{Duration, Instant};
 
 use interop_tests::{Beam, COOKIE, Release, free_port, unique};
+#[cfg(feature = "tls")]
+use tiebeam::TlsConfig;
 use tiebeam::node::EpmdMode;
 use tiebeam::process::{Dest, Mail, Process};
 use tiebeam::{Atom, Cookie, Node, Term, epmd};
@@ -60,17 +63,28 @@ fn main() {
     let release = [Release::Otp27, Release::Otp29, Release::Otp25].into_iter().find(|release| release.is_here("bench"));
     let Some(release) = release else { return println!("no BEAM on this machine: nothing to measure beside") };
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    table(release, &runtime, None);
+    #[cfg(feature = "tls")]
+    table(release, &runtime, Some(&Secured::new()));
+}
+
+/// All cases in turn, each round of a case with BEAM to BEAM.
+fn table(release: Release, runtime: &tokio::runtime::Runtime, tls: Option<&Secured>) {
     let port = free_port();
-    let server = runtime.block_on(node(&unique("server"), port));
+    let server = runtime.block_on(node(&unique("server"), port, tls));
     tiebeam::demo::start(&server).expect("its names are free");
-    let client = runtime.block_on(node(&unique("client"), port));
-    let mut sender = Beam::start(release, &unique("sender"), port);
-    let mut twin = Beam::start(release, &unique("twin"), port);
+    let client = runtime.block_on(node(&unique("client"), port, tls));
+    let beam = |name: &str| match tls {
+        None => Beam::start(release, &unique(name), port),
+        Some(tls) => Beam::start_with(release, &unique(name), port, &tls.erl()),
+    };
+    let (mut sender, mut twin) = (beam("sender"), beam("twin"));
     assert_eq!(twin.eval("'Elixir.Tiebeam.Demo':serve()."), "ok");
 
     println!(
-        "OTP {} on the other end; medians of {ROUNDS} rounds, ns a message (ratio to BEAM to BEAM)",
-        release.number()
+        "OTP {} on the other end, {}; medians of {ROUNDS} rounds, ns a message (ratio to BEAM to BEAM)",
+        release.number(),
+        if tls.is_some() { "TLS" } else { "plain TCP" }
     );
     println!("{:<28}{:>14}{:>22}{:>22}{:>22}", "", "BEAM to BEAM", "BEAM to Rust", "Rust to BEAM", "Rust to Rust");
     for case in CASES {
@@ -79,9 +93,9 @@ fn main() {
             let beam_beam = from_beam(&mut sender, case.beam, twin.name());
             let beam_rust = from_beam(&mut sender, case.beam, server.name().as_str());
             let to = |name: &str, node: &str| Dest::from((name, node));
-            let rust_beam = (case.rust)(&runtime, &client, to("echo", twin.name()), to("counter", twin.name()));
+            let rust_beam = (case.rust)(runtime, &client, to("echo", twin.name()), to("counter", twin.name()));
             let server = server.name();
-            let rust_rust = (case.rust)(&runtime, &client, to("echo", server.as_str()), to("counter", server.as_str()));
+            let rust_rust = (case.rust)(runtime, &client, to("echo", server.as_str()), to("counter", server.as_str()));
             rounds.push([beam_beam, beam_rust, rust_beam, rust_rust]);
         }
         print_row(case.name, &rounds);
@@ -110,10 +124,58 @@ fn print_row(name: &str, rounds: &[[u128; 4]]) {
     println!();
 }
 
-async fn node(name: &str, port: u16) -> Node {
+/// One certificate for all, signed by itself, in files that BEAMs see too.
+struct Secured {
+    cert: String,
+    key: String,
+    optfile: String,
+}
+
+#[cfg(feature = "tls")]
+impl Secured {
+    fn new() -> Self {
+        let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".into()]).expect("a certificate");
+        let at = |name: &str| interop_tests::files().join(format!("bench-{}-{name}", std::process::id()));
+        let write = |name: &str, text: &str| {
+            std::fs::write(at(name), text).expect("a file");
+            at(name).display().to_string()
+        };
+        let (cert, key) = (write("cert.pem", &made.cert.pem()), write("key.pem", &made.key_pair.serialize_pem()));
+        let files = format!("{{certfile,\"{cert}\"}},{{keyfile,\"{key}\"}},{{verify,verify_none}}");
+        let optfile = write("dist.conf", &format!("[{{server,[{files}]}},{{client,[{files}]}}]."));
+        Self { cert, key, optfile }
+    }
+
+    fn config(&self) -> TlsConfig {
+        TlsConfig::unverified(&self.cert, &self.key)
+    }
+}
+
+impl Secured {
+    fn erl(&self) -> [&str; 6] {
+        ["-start_epmd", "false", "-proto_dist", "inet_tls", "-ssl_dist_optfile", &self.optfile]
+    }
+}
+
+impl Drop for Secured {
+    fn drop(&mut self) {
+        for file in [&self.cert, &self.key, &self.optfile] {
+            let _removed = std::fs::remove_file(file);
+        }
+    }
+}
+
+async fn node(name: &str, port: u16, tls: Option<&Secured>) -> Node {
     let epmd = epmd::Config { port, ..epmd::Config::default() };
     let cookie = Cookie::new(COOKIE).expect("a cookie");
     let builder = Node::builder(name).cookie(cookie).epmd(EpmdMode::Auto).epmd_config(epmd);
+    #[cfg(feature = "tls")]
+    let builder = match tls {
+        Some(tls) => builder.tls(tls.config()),
+        None => builder,
+    };
+    #[cfg(not(feature = "tls"))]
+    assert!(tls.is_none(), "TLS is not compiled in");
     builder.start().await.expect("the node starts")
 }
 

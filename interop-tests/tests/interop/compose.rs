@@ -148,7 +148,16 @@ impl Drop for Project {
     fn drop(&mut self) {
         // A paused container cannot be stopped.
         let _unpaused = run(&mut self.command(&["unpause"]));
-        let down = run(&mut self.command(&["down", "--volumes", "--timeout", "2"]));
+        let down = run(&mut self.command(&[
+            "--profile",
+            "horde",
+            "--profile",
+            "tools",
+            "down",
+            "--volumes",
+            "--timeout",
+            "2",
+        ]));
         if !std::thread::panicking() {
             assert!(down.ok, "{}", down.text);
             let label = format!("label=com.docker.compose.project={}", self.name);
@@ -283,4 +292,47 @@ fn the_scenarios_pass_in_a_container() {
     let said = project.compose(&["run", "--rm", "-T", "interop", "--test-threads", "2", "otp27::"]);
     let result = said.lines().find(|line| line.starts_with("test result: ")).expect("a result");
     println!("{result} after {:?}", started.elapsed());
+}
+
+/// Nobody but the Horde is asked: what the scenario sees is what any member says.
+#[test]
+fn the_horde_profile_moves_its_workers() {
+    let scenario = "the_horde_profile_moves_its_workers";
+    let given = std::env::var_os("TIEBEAM_HORDE_EBIN").is_some();
+    if !is_here(scenario) {
+        return;
+    }
+    if !given {
+        return println!("SKIPPED compose::{scenario}: TIEBEAM_HORDE_EBIN names no compiled applications");
+    }
+    let (project, started) = (Project::new(), Instant::now());
+    let services = ["hive-one", "hive-two", "hive-rust"];
+    project.compose(&[&["--profile", "horde", "up", "-d"], &services[..]].concat());
+    let ask = |service: &str, call: &str| project.ask(&["rpc", &format!("hive@{service}.cluster"), call]).text;
+    let workers_on = |service: &str| ask(service, "Hive.where()").matches("{:worker, ").count().to_string();
+    let connected = |service: &str| ask(service, "erlang:nodes()").matches("hive@").count().to_string();
+    for service in services {
+        project.wait_for("2", || connected(service));
+    }
+    ask("hive-one", "Hive.start(6)");
+    project.wait_for("6", || workers_on("hive-one"));
+    project.wait_for("6", || workers_on("hive-two"));
+    // The Rust member knows them as well.
+    let node = "hive@hive-rust.cluster";
+    let listed = || project.ask(&["horde", node, "Hive.Registry", "list"]).text.matches("=>").count().to_string();
+    project.wait_for("6", listed);
+    assert_eq!(ask("hive-one", "Hive.bump(3)").trim(), "1");
+    // A note of one member is in the other's map.
+    ask("hive-one", "Hive.note(:k, 1)");
+    project.wait_for("%{k: 1}", || ask("hive-two", "Hive.notes()").trim().to_owned());
+    // Workers of a killed member move to the other one.
+    let victim = project.compose(&["--profile", "horde", "ps", "-q", "hive-two"]);
+    docker(&["kill", victim.trim()]);
+    let alive = || {
+        let places = ask("hive-one", "Hive.where()");
+        places.matches("hive@hive-one.cluster").count().to_string()
+    };
+    project.wait_for("6", alive);
+    project.wait_for("6", listed);
+    println!("workers moved after {:?}", started.elapsed());
 }

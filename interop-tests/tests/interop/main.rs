@@ -12,6 +12,7 @@ mod links;
 mod messages;
 mod nodes;
 mod pg;
+mod rolling;
 mod servers;
 mod ticks;
 mod tls;
