@@ -39,6 +39,8 @@ pub struct NodeBuilder {
     connect_all: bool,
     prevent_overlapping_partitions: bool,
     busy_limit: Option<usize>,
+    #[cfg(feature = "cluster")]
+    strategies: Vec<crate::cluster::Strategy>,
 }
 
 /// A node could not start.
@@ -69,6 +71,10 @@ pub enum StartError {
     #[cfg(feature = "tls")]
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// A strategy cannot begin.
+    #[cfg(feature = "cluster")]
+    #[error(transparent)]
+    Cluster(#[from] crate::cluster::ClusterError),
     /// A service's name is taken.
     #[error(transparent)]
     Register(#[from] RegisterError),
@@ -99,6 +105,8 @@ impl Node {
             connect_all: true,
             prevent_overlapping_partitions: true,
             busy_limit: None,
+            #[cfg(feature = "cluster")]
+            strategies: Vec::new(),
         }
     }
 }
@@ -204,6 +212,13 @@ impl NodeBuilder {
         self
     }
 
+    /// Finds other nodes by this strategy; may be said several times. [`crate::cluster::start`] takes hooks as well.
+    #[cfg(feature = "cluster")]
+    pub fn cluster(mut self, strategy: crate::cluster::Strategy) -> Self {
+        self.strategies.push(strategy);
+        self
+    }
+
     /// Starts the node: it listens, is registered, and serves `net_kernel`, `rex`, `erpc` and I/O.
     ///
     /// # Errors
@@ -260,6 +275,8 @@ impl NodeBuilder {
         let node = self.start_services(node, registered.epmd_use())?;
         node.spawn_task(registration::stay_registered(node.clone(), registrar, registered));
         node.spawn_task(crate::node::accept::accept_peers(node.clone(), listener));
+        #[cfg(feature = "cluster")]
+        crate::cluster::start(&node, &self.strategies, std::sync::Arc::new(crate::cluster::DefaultHooks))?;
         Ok(node)
     }
 

@@ -30,6 +30,7 @@
 //!
 //! ```text
 //! cli · demo · builder   the program, its demo services, a node with all its services
+//! cluster                nodes that find each other, as with libcluster
 //! horde                  Horde's members and strategies
 //! standard               functions that BEAM peers and tools expect
 //! delta_crdt             replicas that sync with Elixir's DeltaCrdt
@@ -49,6 +50,8 @@
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
+#[cfg(feature = "cluster")]
+pub mod cluster;
 pub mod delta_crdt;
 pub mod demo;
 pub mod dflags;

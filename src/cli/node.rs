@@ -49,6 +49,10 @@ pub(super) struct NodeArgs {
     /// Seconds after which a silent peer is given up, as the kernel parameter.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     net_ticktime: u64,
+    /// Find other nodes, as with libcluster: static:N1,N2 | local_epmd | hosts[:file=F] | gossip[:secret=S,port=N…]
+    /// (may be given several times; in the environment separated by ;).
+    #[arg(long, value_name = "STRATEGY", env = "TIEBEAM_CLUSTER", value_delimiter = ';', hide_env_values = true)]
+    cluster: Vec<crate::cluster::Strategy>,
     #[command(flatten)]
     replicas: Replicas,
     #[command(flatten)]
@@ -115,6 +119,7 @@ fn builder(global: &Global, args: &NodeArgs, name: &str) -> anyhow::Result<NodeB
     let ticktime = Duration::from_secs(args.net_ticktime.max(1));
     let mut builder = Node::builder(name).cookie(global.cookie()?).epmd(mode).port(port).net_ticktime(ticktime);
     builder = builder.connect_all(!args.no_connect_all);
+    builder = args.cluster.iter().cloned().fold(builder, NodeBuilder::cluster);
     if args.hidden {
         builder = builder.hidden();
     }

@@ -18,7 +18,7 @@ const LAYERS: &[&[&str]] = &[
     &["pg", "global"],
     &["delta_crdt"],
     &["standard"],
-    &["horde"],
+    &["horde", "cluster"],
     &["demo"],
     &["builder"],
     &["cli"],

@@ -1,6 +1,7 @@
 //! Scenarios between tiebeam and real BEAMs of OTP 25, 27 and 29, one binary for all of them.
 
 mod calls;
+mod cluster;
 mod compose;
 mod crdt;
 mod global;

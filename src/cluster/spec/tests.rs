@@ -1,0 +1,49 @@
+use super::*;
+
+fn strategy(text: &str) -> Strategy {
+    text.parse().unwrap()
+}
+
+fn refused(text: &str) -> String {
+    text.parse::<Strategy>().unwrap_err().to_string()
+}
+
+#[test]
+fn each_kind_has_its_text() {
+    let nodes = ["a@127.0.0.1", "b@h"].map(|name| NodeName::new(name).unwrap());
+    assert_eq!(strategy("static:a@127.0.0.1,b@h"), Strategy::Static(nodes.into()));
+    assert_eq!(strategy("epmd:a@127.0.0.1,b@h"), Strategy::Static(nodes.into()));
+    assert_eq!(strategy("local_epmd"), Strategy::LocalEpmd { every: Some(EPMD_INTERVAL) });
+    assert_eq!(strategy("local-epmd:timeout=infinity"), Strategy::LocalEpmd { every: None });
+    let every = Some(Duration::from_millis(250));
+    assert_eq!(strategy("hosts:file=/etc/h,timeout=250"), Strategy::Hosts { file: Some("/etc/h".into()), every });
+    assert_eq!(strategy("gossip"), Strategy::Gossip(Gossip::default()));
+}
+
+#[test]
+fn gossip_takes_what_libcluster_does() {
+    let text = "gossip:port=4000,if_addr=127.0.0.1,multicast_if=10.0.0.1,multicast_addr=233.0.0.1,multicast_ttl=3,\
+                broadcast_only=true,secret=a\\,b=c";
+    let mut expected = Gossip::default().secret("a,b=c");
+    expected.port = 4000;
+    expected.if_addr = Some([127, 0, 0, 1].into());
+    expected.multicast_addr = [233, 0, 0, 1].into();
+    expected.multicast_if = Some("10.0.0.1".into());
+    expected.multicast_ttl = 3;
+    expected.broadcast_only = true;
+    assert_eq!(strategy(text), Strategy::Gossip(expected.clone()));
+    assert_ne!(strategy(text), Strategy::Gossip(expected.secret("other")));
+    assert!(!format!("{:?}", strategy(text)).contains("a,b"));
+}
+
+#[test]
+fn what_cannot_be_is_refused_with_the_reason() {
+    assert!(refused("carrier_pigeon").contains("carrier_pigeon"));
+    assert_eq!(refused("gossip:color=red"), "gossip has no setting color");
+    assert_eq!(refused("gossip:4000"), "gossip has no setting 4000");
+    assert!(refused("gossip:port=70000").starts_with("port=70000: "));
+    assert!(refused("static").contains("needs nodes"));
+    assert!(refused("static:nohost").starts_with("static=nohost: "));
+    assert!(refused("local_epmd:timeout=0").contains("at least one"));
+    assert!(refused("gossip:secret_file=/nonexistent/s").starts_with("secret_file=/nonexistent/s: "));
+}
