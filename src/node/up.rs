@@ -34,7 +34,12 @@ pub(super) async fn bring_up(node: &Node, attempt: &Attempt, stream: Stream, est
     if !node.0.slots.activate(attempt, Arc::clone(&connection)) {
         return tracing::debug!(%peer.name, "another connection was faster");
     }
-    tracing::info!(%peer.name, hidden = peer.hidden, "nodeup");
+    // Health checks and one-shots come and go.
+    if peer.hidden {
+        tracing::debug!(%peer.name, "hidden nodeup");
+    } else {
+        tracing::info!(%peer.name, "nodeup");
+    }
     node.0.events.publish(&NodeEvent::Up(peer));
     let span = tracing::info_span!("connection", node = %node.name(), peer = %peer.name, id = peer.connection_id);
     node.spawn_task(serve(node.clone(), connection, stream, ack.to_vec()).instrument(span));
@@ -50,7 +55,11 @@ async fn serve(node: Node, connection: Arc<Connection>, mut stream: Stream, ack:
         Ok(()) => connection.run(stream, node.router()).await,
         Err(error) => crate::net::Closed::Io(error.kind()),
     };
-    tracing::info!(%peer.name, reason = %closed, "nodedown");
+    if peer.hidden {
+        tracing::debug!(%peer.name, reason = %closed, "hidden nodedown");
+    } else {
+        tracing::info!(%peer.name, reason = %closed, "nodedown");
+    }
     connection.close(closed.clone());
     node.router().node_down(peer.name.atom());
     node.0.events.publish(&NodeEvent::Down(peer, closed));
