@@ -1,12 +1,12 @@
-//! The Hordes of `tiebeam node`: `--horde-registry NAME` and how its members are found.
+//! The Hordes of `tiebeam node`: `--horde-registry NAME`, `--horde-supervisor NAME`, and how their members are found.
 
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::replicas::Replicas;
-use crate::horde::HordeRegistry;
+use crate::horde::{HordeRegistry, HordeSupervisor, UniformQuorum, UniformRandom};
 use crate::node::Node;
 use crate::term::{Atom, NodeName};
 use crate::text;
@@ -16,10 +16,49 @@ pub(super) struct HordeFlags {
     /// Be a member of this Horde.Registry (may be given several times).
     #[arg(long, value_name = "NAME")]
     horde_registry: Vec<String>,
+    /// Be a member of this Horde.DynamicSupervisor (may be given several times).
+    #[arg(long, value_name = "NAME")]
+    horde_supervisor: Vec<String>,
+    /// Never be chosen to run children, and count in no quorum.
+    #[arg(long, requires = "horde_supervisor")]
+    horde_observer: bool,
+    /// Which member runs a child; all members must agree.
+    #[arg(long, value_enum, default_value_t = Strategy::Uniform)]
+    horde_strategy: Strategy,
+    /// active: children move to the member that they belong to as soon as there is one; passive: when theirs ends.
+    #[arg(long, value_enum, default_value_t = Redistribution::Passive)]
+    horde_redistribution: Redistribution,
+    /// How often a request is handed on among members at most; members before Horde 0.10 know only infinite.
+    #[arg(long, value_name = "N|infinite", value_parser = ttl, default_value = "infinite")]
+    horde_ttl: Ttl,
     /// The members of all of them: auto for all visible nodes, or nodes; this one alone until somebody's set_members
     /// otherwise.
     #[arg(long, value_name = "auto|NODE,NODE", value_parser = members)]
     horde_members: Option<Members>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Strategy {
+    Uniform,
+    UniformQuorum,
+    UniformRandom,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Redistribution {
+    Active,
+    Passive,
+}
+
+/// Hops; none where there is no limit.
+#[derive(Debug, Clone, Copy)]
+struct Ttl(Option<u64>);
+
+fn ttl(text: &str) -> Result<Ttl, String> {
+    match text {
+        "infinite" => Ok(Ttl(None)),
+        number => number.parse().map(|hops| Ttl(Some(hops))).map_err(|_bad| "a number, or infinite".to_owned()),
+    }
 }
 
 /// Who the members are.
@@ -40,14 +79,15 @@ fn members(text: &str) -> Result<Members, String> {
 /// The members that run.
 pub(super) struct Hordes {
     registries: Vec<HordeRegistry>,
+    supervisors: Vec<HordeSupervisor>,
 }
 
 impl HordeFlags {
     /// Starts them. `connect` is to be connected first, as far as it can be now: members that see each other before they
     /// compare do not remove each other.
     pub(super) async fn start(&self, node: &Node, replicas: &Replicas, connect: &[NodeName]) -> anyhow::Result<Hordes> {
-        let mut hordes = Hordes { registries: Vec::new() };
-        if self.horde_registry.is_empty() {
+        let mut hordes = Hordes { registries: Vec::new(), supervisors: Vec::new() };
+        if self.horde_registry.is_empty() && self.horde_supervisor.is_empty() {
             return Ok(hordes);
         }
         for peer in connect {
@@ -74,13 +114,56 @@ impl HordeFlags {
             let started = started.with_context(|| format!("cannot start the registry {}", name.as_str()))?;
             hordes.registries.push(started);
         }
+        for name in &self.horde_supervisor {
+            let name = text::name(name)?;
+            let started = self.start_supervisor(node, replicas, name).await;
+            hordes.supervisors.push(started.with_context(|| format!("cannot start the supervisor {}", name.as_str()))?);
+        }
         Ok(hordes)
+    }
+
+    async fn start_supervisor(
+        &self,
+        node: &Node,
+        replicas: &Replicas,
+        name: Atom,
+    ) -> Result<HordeSupervisor, crate::horde::registry::StartError> {
+        let mut builder = node.horde_supervisor(name);
+        builder = match &self.horde_members {
+            None => builder,
+            Some(Members::Auto) => builder.members_auto(),
+            Some(Members::These(nodes)) => builder.members(nodes.iter().copied()),
+        };
+        builder = match self.horde_strategy {
+            Strategy::Uniform => builder,
+            Strategy::UniformQuorum => builder.distribution(UniformQuorum),
+            Strategy::UniformRandom => builder.distribution(UniformRandom),
+        };
+        if self.horde_observer {
+            builder = builder.observer();
+        }
+        if self.horde_redistribution == Redistribution::Active {
+            builder = builder.redistribute();
+        }
+        if let Ttl(Some(hops)) = self.horde_ttl {
+            builder = builder.proxy_ttl(hops);
+        }
+        if let Some(interval) = replicas.sync_interval {
+            builder = builder.sync_interval(Duration::from_millis(interval));
+        }
+        if let Some(keys) = replicas.max_sync_size {
+            builder = builder.max_sync_size(keys);
+        }
+        builder.start().await
     }
 }
 
 impl Hordes {
     /// Gives back what is held, so that the others need not find out.
     pub(super) async fn leave(&self) {
+        for supervisor in &self.supervisors {
+            supervisor.leave().await;
+        }
         for registry in &self.registries {
             registry.leave().await;
         }

@@ -27,11 +27,13 @@
 //! # Ok::<(), tiebeam::horde::NoMember>(())
 //! ```
 
+mod cluster;
 mod distribution;
 mod match_spec;
 mod member;
 pub mod registry;
 mod ring;
+pub mod supervisor;
 
 use std::time::Duration;
 
@@ -39,6 +41,7 @@ pub use self::distribution::{Distribution, NoMember, Uniform, UniformQuorum, Uni
 pub use self::member::{Member, MemberName, Status};
 pub use self::registry::{HordeRegistry, RegistryError};
 pub use self::ring::Ring;
+pub use self::supervisor::HordeSupervisor;
 
 use crate::term::{Atom, Term};
 

@@ -58,7 +58,8 @@ impl std::convert::From<Exited> for CallError {
 }
 
 impl From {
-    fn parse(from: &Encoded) -> Option<Self> {
+    /// Reads `{Pid, Tag}`.
+    pub(crate) fn parse(from: &Encoded) -> Option<Self> {
         let from = from.term().ok()?;
         match from.as_tuple()? {
             [Term::Pid(pid), tag] => Some(Self { pid: *pid, tag: tag.clone() }),

@@ -1,6 +1,7 @@
 //! A Rust node beside real Horde: its processes are names of a registry that BEAMs keep.
 
 mod registry;
+mod supervisor;
 
 use interop_tests::{Beam, Release, Tiebeam, free_port, on_every_release, run, unique};
 

@@ -172,6 +172,7 @@ impl HordeRegistryBuilder {
             node.add_registry("Elixir.Horde.Registry", registries);
         }
         exports::export(&node);
+        crate::horde::cluster::export(&node);
         Ok(registry)
     }
 }

@@ -1,9 +1,8 @@
-//! `'Elixir.Horde.Registry'` and `'Elixir.Horde.Cluster'` for callers on other nodes, on the members that this node runs.
+//! `'Elixir.Horde.Registry'` for callers on other nodes, on the members that this node runs.
 
 use super::{HordeRegistry, Registries};
 use crate::horde::match_spec::MatchSpec;
 use crate::node::Node;
-use crate::process::Dest;
 use crate::rpc::{CallContext, Raise};
 use crate::term;
 use crate::term::{Term, atom::known};
@@ -64,10 +63,6 @@ pub(super) fn export(node: &Node) {
         registry.unregister_term(&key).map_err(|_ended| Raise::badarg())?;
         Ok(known::ok().into())
     });
-    node.export_terms("Elixir.Horde.Cluster", "members", 1, |context, args| on_member(context, args, false));
-    for arity in [2, 3] {
-        node.export_terms("Elixir.Horde.Cluster", "set_members", arity, |context, args| on_member(context, args, true));
-    }
 }
 
 fn registry(context: &CallContext, name: &Term) -> Result<HordeRegistry, Raise> {
@@ -98,22 +93,4 @@ fn matching(registry: &HordeRegistry, args: &[Term]) -> Result<Vec<Term>, Raise>
     let spec = Term::list(vec![Term::tuple([head, all.into(), body])]);
     let spec = MatchSpec::parse(&spec, |head| Some(head.clone())).ok_or_else(Raise::badarg)?;
     Ok(registry.rows(|row| spec.run(&row)))
-}
-
-/// Both are calls of the member's process, here or elsewhere.
-async fn on_member(mut context: CallContext, args: Vec<Term>, set: bool) -> Result<Term, Raise> {
-    let dest = Dest::from_term(&args[0]).ok_or_else(Raise::badarg)?;
-    let request = if set { Term::tuple([Term::atom("set_members"), args[1].clone()]) } else { Term::atom("members") };
-    let limit = std::time::Duration::from_secs(5);
-    let answer = context.process.call(dest, &request, Some(limit)).await;
-    answer.map_err(|error| {
-        let function = if set { "set_members" } else { "members" };
-        let call = Term::tuple([Term::atom("Elixir.Horde.Cluster"), Term::atom(function), args.into()]);
-        let why = match error {
-            crate::process::CallError::Exit(why) => why,
-            crate::process::CallError::NoConnection(node) => Term::tuple([known::nodedown().into(), node.into()]),
-            _ => known::timeout().into(),
-        };
-        Raise::Exit(Term::tuple([why, call]))
-    })
 }

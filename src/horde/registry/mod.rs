@@ -20,6 +20,7 @@ use std::time::Instant;
 use hashbrown::HashMap;
 use tokio::sync::mpsc;
 
+pub(crate) use self::builder::Members;
 pub use self::builder::{HordeRegistryBuilder, MemberOf, StartError};
 use self::state::{Act, Entry, State};
 use crate::delta_crdt::{DeltaCrdt, DeltaCrdtError, Diff, Operation};
