@@ -1,10 +1,12 @@
 //! The command line.
 
+mod completions;
 mod crdt;
 mod doctor;
 mod epmd;
 mod exit;
 mod global;
+mod health;
 mod horde;
 mod hordes;
 mod members;
@@ -25,7 +27,7 @@ mod watch;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
 use crate::handshake::Cookie;
@@ -101,6 +103,10 @@ enum Command {
     Horde(horde::HordeArgs),
     /// Why can or can't I join?
     Doctor(doctor::DoctorArgs),
+    /// Print the completions for a shell.
+    Completions(completions::CompletionsArgs),
+    /// Print the man page, or write those of all commands.
+    Man(completions::ManArgs),
 }
 
 impl Global {
@@ -169,6 +175,8 @@ pub fn main() -> ExitCode {
             Command::Crdt(args) => crdt::run(&global, args).await,
             Command::Horde(args) => horde::run(&global, args).await,
             Command::Doctor(args) => doctor::run(&global, args).await,
+            Command::Completions(args) => completions::completions(Cli::command(), &args),
+            Command::Man(args) => completions::man(Cli::command(), args),
         }
     });
     result.unwrap_or_else(|error| exit::report(&error, global.json))

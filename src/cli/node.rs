@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use clap::{ArgGroup, Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::health::Health;
 use super::hordes::HordeFlags;
 use super::replicas::Replicas;
 use super::{Global, exit, members, output};
@@ -49,10 +50,17 @@ pub(super) struct NodeArgs {
     /// Seconds after which a silent peer is given up, as the kernel parameter.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     net_ticktime: u64,
-    /// Find other nodes, as with libcluster: static:N1,N2 | local_epmd | hosts[:file=F] | gossip[:secret=S,port=N…]
+    /// Find other nodes, as with libcluster: static:N1,N2 | local_epmd | hosts[:file=F] | gossip[:secret=S,port=N…] |
+    /// dns:QUERY,BASENAME | kubernetes:node_basename=B,selector=S
     /// (may be given several times; in the environment separated by ;).
     #[arg(long, value_name = "STRATEGY", env = "TIEBEAM_CLUSTER", value_delimiter = ';', hide_env_values = true)]
     cluster: Vec<crate::cluster::Strategy>,
+    /// Answer GET /live and GET /ready over HTTP at this address.
+    #[arg(long, value_name = "IP:PORT", env = "TIEBEAM_HEALTH")]
+    health: Option<std::net::SocketAddr>,
+    /// Milliseconds to go on serving, no longer ready, before the node leaves on a signal.
+    #[arg(long, value_name = "MS", env = "TIEBEAM_DRAIN", default_value_t = 0)]
+    drain: u64,
     #[command(flatten)]
     replicas: Replicas,
     #[command(flatten)]
@@ -72,6 +80,7 @@ pub(super) async fn run(global: &Global, args: NodeArgs) -> anyhow::Result<ExitC
     let connect = args.connect.iter().map(|peer| NodeName::new(peer)).collect::<Result<Vec<_>, _>>()?;
     // Listening for signals begins before anybody can know that we run.
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let health = Health::start(args.health).await?;
     let node = builder(global, &args, &name)?.start().await.with_context(|| format!("cannot start {name}"))?;
     if args.demo {
         demo::start(&node)?;
@@ -81,12 +90,19 @@ pub(super) async fn run(global: &Global, args: NodeArgs) -> anyhow::Result<ExitC
     for peer in connect {
         node.keep_connected(peer);
     }
+    health.ready(&node);
     ready(global, &node)?;
     tokio::select! {
         () = members::log(&node) => {}
         _ = interrupt.recv() => tracing::info!("interrupted"),
         _ = terminate.recv() => tracing::info!("terminated"),
         () = node.stopped() => tracing::info!("stopped by a peer"),
+    }
+    health.draining();
+    tokio::select! {
+        () = tokio::time::sleep(Duration::from_millis(args.drain)) => {}
+        _ = interrupt.recv() => tracing::info!("interrupted again"),
+        _ = terminate.recv() => tracing::info!("terminated again"),
     }
     hordes.leave().await;
     if tokio::time::timeout(Duration::from_secs(10), node.shutdown()).await.is_err() {

@@ -15,9 +15,13 @@
 //! # }
 //! ```
 
+mod dns;
+mod dns_message;
 mod gossip;
 mod heartbeat;
 mod hosts;
+mod kubernetes;
+mod kubernetes_api;
 mod server;
 mod sources;
 mod spec;
@@ -31,7 +35,10 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+pub use self::dns::Dns;
 pub use self::gossip::Gossip;
+pub use self::kubernetes::Kubernetes;
+pub use self::kubernetes_api::{Lookup, Mode};
 pub use self::spec::StrategyError;
 
 use self::sources::{Poll, Source};
@@ -60,6 +67,10 @@ pub enum Strategy {
     },
     /// The nodes that announce themselves by UDP, as `Gossip`: `gossip[:port=N,secret=S…]`.
     Gossip(Gossip),
+    /// The addresses of a name, as `DNSPoll`: `dns:QUERY,BASENAME[,polling_interval=MS,server=IP:PORT]`.
+    Dns(Dns),
+    /// What a Kubernetes API lists, as `Kubernetes`: `kubernetes:node_basename=B,selector=app=B[,mode=ip|dns|hostname…]`.
+    Kubernetes(Box<Kubernetes>),
 }
 
 /// A cluster cannot be formed.
@@ -126,6 +137,8 @@ pub fn start(node: &Node, strategies: &[Strategy], hooks: Arc<dyn Hooks>) -> Res
             Strategy::Static(nodes) => Source::Fixed(nodes.clone()),
             Strategy::LocalEpmd { every } => Source::Polled(Poll::LocalEpmd, *every),
             Strategy::Hosts { file, every } => Source::Polled(Poll::Hosts(hosts::load(file.as_deref())?), *every),
+            Strategy::Dns(dns) => Source::Polled(Poll::Dns(dns.clone()), Some(dns.polling_interval)),
+            Strategy::Kubernetes(api) => Source::Polled(Poll::Kubernetes(api.clone()), Some(api.polling_interval)),
             Strategy::Gossip(gossip) => Source::Heard(gossip.open(node.name())?),
         });
     }

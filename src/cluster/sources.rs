@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use super::gossip::Announcer;
 use super::server::Report;
+use super::{Dns, Kubernetes};
 use crate::epmd::{self, Config};
 use crate::net::{PortSource, dial, epmd_client};
 use crate::node::Node;
@@ -27,6 +28,8 @@ pub(super) enum Source {
 pub(super) enum Poll {
     LocalEpmd,
     Hosts(Vec<String>),
+    Dns(Dns),
+    Kubernetes(Box<Kubernetes>),
 }
 
 /// A look that failed.
@@ -36,12 +39,15 @@ pub(super) enum PollError {
     Epmd(#[from] epmd::Error),
     #[error(transparent)]
     Host(#[from] crate::net::DialError),
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
 }
 
 impl Source {
     /// Whether what it no longer names is gone.
     pub(super) fn knows_all(&self) -> bool {
         match self {
+            Self::Polled(Poll::Dns(_) | Poll::Kubernetes(_), _) => true,
             // As with libcluster, a name that an EPMD has lost may belong to a node that goes on.
             Self::Polled(Poll::LocalEpmd | Poll::Hosts(_), _) | Self::Fixed(_) | Self::Heard(_) => false,
         }
@@ -99,6 +105,8 @@ impl Poll {
                 Ok(at_host(epmd_client::names(local).await?, node.name().host()))
             }
             Self::Hosts(hosts) => of_hosts(node, hosts).await,
+            Self::Dns(dns) => Ok(dns.names().await?),
+            Self::Kubernetes(api) => Ok(api.names().await?),
         }
     }
 }

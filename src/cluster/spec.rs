@@ -1,11 +1,12 @@
 //! The text form of a strategy, as `--cluster` takes it: `kind:value,key=value,…`.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::{Gossip, Strategy};
+use super::{Dns, Gossip, Kubernetes, Lookup, Mode, Strategy};
 use crate::term::NodeName;
 
 /// How often EPMDs are asked where nothing is said.
@@ -16,7 +17,7 @@ const EPMD_INTERVAL: Duration = Duration::from_secs(5);
 #[non_exhaustive]
 pub enum StrategyError {
     /// There is none of that name.
-    #[error("there is no strategy {0:?}: static, local_epmd, hosts or gossip")]
+    #[error("there is no strategy {0:?}: static, local_epmd, hosts, gossip, dns or kubernetes")]
     Unknown(String),
     /// A setting that the strategy has not.
     #[error("{strategy} has no setting {key}")]
@@ -55,6 +56,8 @@ impl FromStr for Strategy {
                 every: settings.interval("timeout", EPMD_INTERVAL)?,
             },
             "gossip" => Self::Gossip(gossip(&mut settings)?),
+            "dns" | "dns_poll" => Self::Dns(dns(&mut settings)?),
+            "kubernetes" => Self::Kubernetes(Box::new(kubernetes(&mut settings)?)),
             _ => return Err(StrategyError::Unknown(kind.into())),
         };
         settings.finish()?;
@@ -89,6 +92,56 @@ fn gossip(settings: &mut Settings) -> Result<Gossip, StrategyError> {
         Some(secret) => gossip.secret(&secret),
         None => gossip,
     })
+}
+
+fn dns(settings: &mut Settings) -> Result<Dns, StrategyError> {
+    let mut values = std::mem::take(&mut settings.values).into_iter();
+    let query = settings.take("query").or_else(|| values.next());
+    let basename = settings.take("node_basename").or_else(|| values.next());
+    settings.values = values.collect();
+    let (Some(query), Some(basename)) = (query, basename) else {
+        return Err(StrategyError::Missing("dns needs a name to ask for and the nodes' own: dns:app.example.com,app"));
+    };
+    let mut dns = Dns::new(query, basename);
+    if let Some(server) = settings.take("server") {
+        let address = server.parse().or_else(|_no_port| server.parse().map(|ip: IpAddr| SocketAddr::new(ip, 53)));
+        dns.server = Some(address.map_err(|error| bad("server", &server, &error))?);
+    }
+    dns.polling_interval = settings.every(dns.polling_interval)?;
+    Ok(dns)
+}
+
+fn kubernetes(settings: &mut Settings) -> Result<Kubernetes, StrategyError> {
+    let named = std::mem::take(&mut settings.named).into_iter();
+    // libcluster's names, with and without what all of them begin with.
+    let short = |key: String| key.strip_prefix("kubernetes_").map(str::to_owned).unwrap_or(key);
+    settings.named = named.map(|(key, value)| (short(key), value)).collect();
+    let (Some(basename), Some(selector)) = (settings.take("node_basename"), settings.take("selector")) else {
+        return Err(StrategyError::Missing("kubernetes needs node_basename and selector"));
+    };
+    let mut api = Kubernetes::new(basename, selector);
+    api.namespace = settings.take("namespace");
+    api.service_name = settings.take("service_name");
+    api.cluster_name = settings.take("cluster_name").unwrap_or(api.cluster_name);
+    api.master = settings.take("master").unwrap_or(api.master);
+    api.service_account_path = settings.take("service_account_path").map_or(api.service_account_path, Into::into);
+    api.cached = settings.parsed("use_cached_resources")?.unwrap_or(false);
+    api.polling_interval = settings.every(api.polling_interval)?;
+    api.mode = match settings.take("mode").as_deref() {
+        None | Some("ip") => Mode::Ip,
+        Some("dns") => Mode::Dns,
+        Some("hostname") => Mode::Hostname,
+        Some(other) => return Err(bad("mode", other, &"ip, dns or hostname")),
+    };
+    api.lookup = match settings.take("ip_lookup_mode").as_deref() {
+        None | Some("endpoints") => Lookup::Endpoints,
+        Some("pods") => Lookup::Pods,
+        Some(other) => return Err(bad("ip_lookup_mode", other, &"endpoints or pods")),
+    };
+    if api.mode == Mode::Hostname && api.service_name.is_none() {
+        return Err(StrategyError::Missing("kubernetes with mode=hostname needs service_name"));
+    }
+    Ok(api)
 }
 
 fn read_secret(file: &str) -> Result<String, StrategyError> {
@@ -140,6 +193,12 @@ impl Settings {
                 Err(error) => Err(bad(key, value, &error)),
             },
         }
+    }
+
+    /// How often to ask.
+    fn every(&mut self, default: Duration) -> Result<Duration, StrategyError> {
+        let every = self.interval("polling_interval", default)?;
+        every.ok_or_else(|| bad("polling_interval", "infinity", &"whoever leaves nodes has to go on asking"))
     }
 
     /// Nothing may be left over.

@@ -47,3 +47,30 @@ fn what_cannot_be_is_refused_with_the_reason() {
     assert!(refused("local_epmd:timeout=0").contains("at least one"));
     assert!(refused("gossip:secret_file=/nonexistent/s").starts_with("secret_file=/nonexistent/s: "));
 }
+
+#[test]
+fn dns_takes_a_name_and_the_nodes_own() {
+    let mut expected = Dns::new("app.lab", "app");
+    assert_eq!(strategy("dns:app.lab,app"), Strategy::Dns(expected.clone()));
+    assert_eq!(strategy("dns_poll:query=app.lab,node_basename=app"), Strategy::Dns(expected.clone()));
+    expected.server = Some(([127, 0, 0, 1], 53).into());
+    expected.polling_interval = Duration::from_millis(200);
+    assert_eq!(strategy("dns:app.lab,app,server=127.0.0.1,polling_interval=200"), Strategy::Dns(expected));
+    assert!(refused("dns:app.lab").contains("needs a name"));
+    assert!(refused("dns:a,b,c").contains("no setting c"));
+    assert!(refused("dns:a,b,polling_interval=infinity").contains("go on asking"));
+}
+
+#[test]
+fn kubernetes_takes_libclusters_names_short_or_long() {
+    let mut expected = Kubernetes::new("app", "app=web,tier=a");
+    let text = "kubernetes:node_basename=app,kubernetes_selector=app=web\\,tier=a";
+    assert_eq!(strategy(text), Strategy::Kubernetes(Box::new(expected.clone())));
+    (expected.mode, expected.lookup) = (Mode::Hostname, Lookup::Pods);
+    expected.service_name = Some("svc".into());
+    let text = format!("{text},mode=hostname,ip_lookup_mode=pods,kubernetes_service_name=svc");
+    assert_eq!(strategy(&text), Strategy::Kubernetes(Box::new(expected)));
+    assert!(refused("kubernetes:selector=a").contains("needs node_basename"));
+    assert!(refused("kubernetes:node_basename=a,selector=b,mode=x").contains("ip, dns or hostname"));
+    assert!(refused("kubernetes:node_basename=a,selector=b,mode=hostname").contains("service_name"));
+}

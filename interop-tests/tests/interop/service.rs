@@ -1,0 +1,58 @@
+//! `tiebeam node` in the hands of a supervisor: health over HTTP, an end that is announced, completions and man pages.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use interop_tests::{Beam, Release, Tiebeam, free_port, on_every_release, run, unique};
+
+on_every_release!(a_node_that_drains_serves_on_and_is_not_ready);
+
+/// The status and the body of an answer.
+fn get(port: u16, path: &str) -> (String, String) {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("the node tells its health");
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).expect("a short request");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("a whole answer");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+    (head.split(' ').nth(1).expect("a status").into(), body.into())
+}
+
+fn a_node_that_drains_serves_on_and_is_not_ready(release: Release) {
+    let (port, health) = (free_port(), free_port());
+    let name = unique("rust");
+    let args = ["--demo", "--health", &format!("127.0.0.1:{health}"), "--drain", "600000"];
+    let mut rust = Tiebeam::start(&name, port, &args);
+    let mut beam = Beam::start(release, &unique("beam"), port);
+    let add = format!("rpc:call({}, 'Elixir.Tiebeam.Demo', add, [1, 2]).", rust.atom());
+    assert_eq!(beam.eval(&add), "3");
+    assert_eq!(get(health, "/live").0, "200");
+    assert_eq!(get(health, "/ready"), ("200".into(), format!(r#"{{"state":"ready","node":"{name}","peers":1}}"#)));
+    rust.signal("TERM");
+    while get(health, "/ready").0 == "200" {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    assert_eq!(get(health, "/ready"), ("503".into(), r#"{"state":"draining"}"#.into()));
+    assert_eq!(get(health, "/live").0, "200");
+    // Who still calls is served until the time is over, or until a second signal cuts it short.
+    assert_eq!(beam.eval(&add), "3");
+    rust.signal("TERM");
+    assert_eq!(rust.exit_code(), Some(0));
+    beam.wait_for("nodes().", "[]");
+}
+
+#[test]
+fn shells_and_readers_get_what_they_need() {
+    for shell in ["bash", "zsh", "fish"] {
+        let made = run(free_port(), &["completions", shell]);
+        assert_eq!(made.code, 0, "{made:?}");
+        assert!(made.stdout.contains("tiebeam") && made.stdout.contains("crdt-neighbour"), "{shell}");
+    }
+    let page = run(free_port(), &["man"]);
+    assert!(page.code == 0 && page.stdout.contains(".TH tiebeam 1"), "{page:?}");
+    let folder = interop_tests::files().join(unique("man"));
+    let pages = run(free_port(), &["man", &folder.display().to_string()]);
+    assert_eq!(pages.code, 0, "{pages:?}");
+    let node = std::fs::read_to_string(folder.join("tiebeam-node.1")).expect("a page for each command");
+    assert!(node.contains("net\\-ticktime"), "{node}");
+    std::fs::remove_dir_all(&folder).expect("it was there");
+}
