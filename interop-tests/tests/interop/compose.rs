@@ -258,7 +258,7 @@ fn every_member_is_killed_paused_and_cut_off_and_the_cluster_heals() {
         return;
     }
     let (project, started) = (Project::new(), Instant::now());
-    project.compose(&["up", "-d"]);
+    project.compose(&["up", "-d", "--build"]);
     project.agree(&MEMBERS);
     for victim in MEMBERS {
         let (container, network, alias) = (project.container(victim), project.network(), format!("{victim}.cluster"));
@@ -307,7 +307,7 @@ fn the_horde_profile_moves_its_workers() {
     }
     let (project, started) = (Project::new(), Instant::now());
     let services = ["hive-one", "hive-two", "hive-rust"];
-    project.compose(&[&["--profile", "horde", "up", "-d"], &services[..]].concat());
+    project.compose(&[&["--profile", "horde", "up", "-d", "--build"], &services[..]].concat());
     let ask = |service: &str, call: &str| project.ask(&["rpc", &format!("hive@{service}.cluster"), call]).text;
     let workers_on = |service: &str| ask(service, "Hive.where()").matches("{:worker, ").count().to_string();
     let connected = |service: &str| ask(service, "erlang:nodes()").matches("hive@").count().to_string();
