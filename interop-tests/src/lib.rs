@@ -20,6 +20,16 @@ pub fn free_port() -> u16 {
     listener.local_addr().expect("a bound socket has an address").port()
 }
 
+/// Whether scenarios run that build images or take minutes: where `TIEBEAM_LONG` is set. Says loudly that `scenario` is
+/// skipped where it is not.
+pub fn is_long_run(scenario: &str) -> bool {
+    let long = std::env::var_os("TIEBEAM_LONG").is_some();
+    if !long {
+        println!("SKIPPED {scenario}: takes minutes; TIEBEAM_LONG=1 runs it");
+    }
+    long
+}
+
 /// A folder that BEAMs see too, under the same path, for what scenarios hand them.
 pub fn files() -> std::path::PathBuf {
     let folder = std::env::temp_dir().join("tiebeam-interop");

@@ -1,6 +1,6 @@
 //! Horde: a registry and a supervisor that all members of a cluster share, of Elixir and of Rust.
 //!
-//! [`Node::horde_registry`] starts a member of a `Horde.Registry`:
+//! [`Node::horde_registry`](crate::Node::horde_registry) starts a member of a `Horde.Registry`:
 //!
 //! ```no_run
 //! # async fn example(node: tiebeam::Node) -> Result<(), Box<dyn std::error::Error>> {

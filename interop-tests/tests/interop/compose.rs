@@ -60,6 +60,9 @@ fn compose() -> Option<Vec<&'static str>> {
 }
 
 fn is_here(scenario: &str) -> bool {
+    if !interop_tests::is_long_run(&format!("compose::{scenario}")) {
+        return false;
+    }
     let is_here = compose().is_some();
     if !is_here {
         println!("SKIPPED compose::{scenario}: no Docker engine, or neither docker compose nor docker-compose");
