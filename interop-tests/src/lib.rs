@@ -4,6 +4,7 @@ mod beam;
 mod program;
 mod release;
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -14,10 +15,16 @@ pub use release::Release;
 /// The cookie of all scenarios.
 pub const COOKIE: &str = "interop";
 
-/// A port that was free a moment ago, for an EPMD of this scenario's own.
+/// A port that was free a moment ago, for an EPMD of this scenario's own. It is below those that the system gives to
+/// whoever asks for any: another scenario's listener cannot get it meanwhile.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port on loopback");
-    listener.local_addr().expect("a bound socket has an address").port()
+    loop {
+        let random = RandomState::new().build_hasher().finish();
+        let port = 12_000 + u16::try_from(random % 20_000).expect("less than 20,000");
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// Whether scenarios run that build images or take minutes: where `TIEBEAM_LONG` is set. Says loudly that `scenario` is
