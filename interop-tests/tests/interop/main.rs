@@ -9,6 +9,7 @@ mod horde;
 mod hostile;
 mod ipv6;
 mod layers;
+mod library;
 mod links;
 mod lists;
 mod messages;

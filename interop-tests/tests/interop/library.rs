@@ -1,0 +1,501 @@
+//! The library: this very process is a node, beside BEAMs.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::time::Duration;
+
+use interop_tests::{Beam, COOKIE, Release, free_port, on_every_release, unique};
+use tiebeam::node::{EpmdMode, NodeEvent};
+use tiebeam::phash2::phash2;
+use tiebeam::process::{CallError, Exit, Mail};
+use tiebeam::rpc::{Class, RpcError};
+use tiebeam::term::{Fun, LocalFun};
+use tiebeam::{Atom, Cookie, Node, Pid, Process, Term, epmd, term};
+use tokio::time::timeout;
+
+on_every_release!(
+    calls_out_give_values_and_typed_errors,
+    calls_of_many_nodes_at_once,
+    output_of_a_called_function_arrives_at_the_caller,
+    servers_of_a_beam_are_called,
+    links_and_monitors_from_rust,
+    links_and_monitors_from_a_beam,
+    a_killed_beam_is_noconnection_to_all_that_wait,
+    two_library_nodes_and_a_beam,
+    the_torture_set_comes_back_from_a_beam,
+);
+
+/// How long anything may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A node of this process, with an embedded EPMD, and a BEAM that is registered there.
+struct Duo {
+    port: u16,
+    node: Node,
+    beam: Beam,
+}
+
+impl Duo {
+    async fn new(release: Release) -> Self {
+        let port = free_port();
+        let node = library_node("lib", port, EpmdMode::Embedded).await;
+        let mut beam = Beam::start(release, &unique("beam"), port);
+        assert_eq!(beam.eval("'Elixir.Tiebeam.Demo':serve()."), "ok");
+        Self { port, node, beam }
+    }
+
+    fn peer(&self) -> Atom {
+        Atom::new(self.beam.name())
+    }
+
+    /// Evaluates on the BEAM, with `N` for this node. It calls back perhaps, so this thread must not be in its way.
+    fn eval(&mut self, code: &str) -> String {
+        let code = format!("N = '{}', _ = N, {code}", self.node.name());
+        tokio::task::block_in_place(|| self.beam.eval(&code))
+    }
+
+    /// Evaluates in a process that `erpc` makes for it: what this node is told is what it does.
+    async fn evaluated(&self, code: &str) -> Result<Term, RpcError> {
+        let rpc = self.node.rpc(self.peer());
+        let text = vec![Term::from(code)];
+        let chars = rpc.call_term(Atom::new("unicode"), Atom::new("characters_to_list"), text).await?;
+        let scanned = rpc.call_term(Atom::new("erl_scan"), Atom::new("string"), vec![chars]).await?;
+        let tokens = scanned.as_tuple().expect("{ok, Tokens, End}")[1].clone();
+        let parsed = rpc.call_term(Atom::new("erl_parse"), Atom::new("parse_exprs"), vec![tokens]).await?;
+        let expressions = parsed.as_tuple().expect("{ok, Expressions}")[1].clone();
+        let value = rpc.call_term(Atom::new("erl_eval"), Atom::new("exprs"), vec![expressions, Term::nil()]).await?;
+        Ok(value.as_tuple().expect("{value, Value, Bindings}")[1].clone())
+    }
+
+    async fn spawned(&self, code: &str) -> Pid {
+        let spawned = self.evaluated(code).await.expect("it evaluates");
+        spawned.as_pid().unwrap_or_else(|| panic!("{code} gave {spawned}"))
+    }
+}
+
+async fn library_node(name: &str, port: u16, mode: EpmdMode) -> Node {
+    let config = epmd::Config::from_vars(|var| (var == "ERL_EPMD_PORT").then(|| port.to_string()));
+    let builder = Node::builder(unique(name)).cookie(Cookie::new(COOKIE).expect("a cookie")).epmd(mode);
+    builder.epmd_config(config.expect("a port")).start().await.expect("the node starts")
+}
+
+/// Runs a scenario on threads of its own, for at most as long as a busy machine may take.
+fn in_runtime(scenario: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = runtime.expect("threads can be started");
+    runtime.block_on(async { timeout(PATIENCE * 2, scenario).await.expect("the scenario comes to its end") });
+}
+
+async fn mail(process: &mut Process) -> Mail {
+    timeout(PATIENCE, process.receive()).await.expect("mail comes").expect("the process lives")
+}
+
+async fn message(process: &mut Process) -> Term {
+    let mail = mail(process).await;
+    assert!(matches!(mail, Mail::Message(_)), "{mail:?} is no message");
+    mail.term().expect("a term")
+}
+
+/// Why the process that a monitor watches ended.
+async fn down(process: &mut Process, reference: tiebeam::Ref) -> Term {
+    let down = timeout(PATIENCE, process.down(reference)).await.expect("it ends").expect("the process lives");
+    down.reason.term().expect("a term")
+}
+
+/// Why the next exit signal came, and from whom.
+async fn exit_signal(process: &mut Process) -> (Pid, Term) {
+    match mail(process).await {
+        Mail::Exit(signal) => (signal.from, signal.reason.term().expect("a term")),
+        other => panic!("{other:?} is no exit signal"),
+    }
+}
+
+fn calls_out_give_values_and_typed_errors(release: Release) {
+    in_runtime(async {
+        let duo = Duo::new(release).await;
+        let rpc = duo.node.rpc(duo.peer());
+
+        let sum: i64 = rpc.call("lists", "sum", (vec![-1, 2, 3],)).await.expect("a sum");
+        assert_eq!(sum, 4);
+        let counts: BTreeMap<String, u32> =
+            rpc.call("Elixir.Tiebeam.Demo", "word_count", ("a b a",)).await.expect("a map of counts");
+        assert_eq!(counts, BTreeMap::from([("a".into(), 2), ("b".into(), 1)]));
+        let node: Atom = rpc.call("erlang", "node", ()).await.expect("its name");
+        assert_eq!(node, duo.peer());
+        let wrong = rpc.call::<i64>("erlang", "node", ()).await;
+        assert!(matches!(wrong, Err(RpcError::Decode(_))), "{wrong:?}");
+
+        let failed = async |module: &str, function: &str, args: Vec<Term>| {
+            rpc.call_term(Atom::new(module), Atom::new(function), args).await.expect_err("it fails")
+        };
+        let remote = |class, reason: Term, stack| RpcError::Remote { class, reason, stack };
+        assert_eq!(failed("erlang", "throw", vec![term!(:ball)]).await, remote(Class::Throw, term!(:ball), None));
+        assert_eq!(failed("erlang", "exit", vec![term!(:bye)]).await, remote(Class::Exit, term!(:bye), None));
+        let RpcError::Remote { class: Class::Error, reason, stack: Some(_) } =
+            failed("erlang", "error", vec![term!({:bad, 1})]).await
+        else {
+            panic!("an error is none")
+        };
+        assert_eq!(reason, term!({:bad, 1}));
+        let RpcError::Remote { class: Class::Error, reason, stack: Some(stack) } =
+            failed("nomod", "nofun", vec![term!(1)]).await
+        else {
+            panic!("undef is no error")
+        };
+        assert!(reason.is_atom("undef"), "{reason}");
+        let frame = stack.as_list().and_then(|stack| stack.iter().next().map(|frame| frame.into_owned()));
+        assert_eq!(frame.expect("a frame"), term!({:nomod, :nofun, [1], []}));
+        let killed = duo.evaluated("exit(self(), kill), timer:sleep(60000).").await;
+        assert_eq!(killed, Err(RpcError::Signal(term!(:killed))));
+
+        let slow = rpc.clone().timeout(Duration::from_millis(200));
+        assert_eq!(slow.call::<Term>("timer", "sleep", (120_000,)).await, Err(RpcError::Timeout));
+        let nobody = Atom::new("nobody@127.0.0.1");
+        let lost = duo.node.rpc(nobody).call::<Term>("erlang", "node", ()).await;
+        assert_eq!(lost, Err(RpcError::NoConnection(nobody)));
+
+        let mut me = duo.node.process();
+        rpc.cast("erlang", "send", (Term::from(me.pid()), term!(:cast))).await.expect("it is sent");
+        assert_eq!(message(&mut me).await, term!(:cast));
+        duo.beam.assert_quiet();
+        duo.node.shutdown().await;
+    });
+}
+
+fn calls_of_many_nodes_at_once(release: Release) {
+    in_runtime(async {
+        let duo = Duo::new(release).await;
+        duo.node.export("lists", "sum", |(numbers,): (Vec<i64>,)| async move { Ok(numbers.iter().sum::<i64>()) });
+        let nobody = Atom::new("nobody@127.0.0.1");
+        let nodes = [duo.peer(), nobody, duo.node.name().atom()];
+        let sum = (Atom::new("lists"), Atom::new("sum"));
+        let results = duo.node.multicall::<i64>(nodes, sum, (vec![1, 2],), Some(PATIENCE)).await;
+        assert_eq!(results, [Ok(3), Err(RpcError::NoConnection(nobody)), Ok(3)]);
+        let sleep = (Atom::new("timer"), Atom::new("sleep"));
+        let results = duo.node.multicall::<Term>(nodes, sleep, (120_000,), Some(Duration::from_millis(500))).await;
+        assert_eq!(results[0], Err(RpcError::Timeout));
+        assert!(matches!(&results[2], Err(RpcError::Remote { reason, .. }) if reason.is_atom("undef")), "{results:?}");
+        duo.node.shutdown().await;
+    });
+}
+
+fn output_of_a_called_function_arrives_at_the_caller(release: Release) {
+    in_runtime(async {
+        let duo = Duo::new(release).await;
+        let mut me = duo.node.process();
+        let rpc = duo.node.rpc(duo.peer()).group_leader(me.pid());
+        let call = tokio::spawn(async move { rpc.call::<Term>("Elixir.Tiebeam.Demo", "puts", ("hello",)).await });
+        let request = message(&mut me).await;
+        let Some([label, Term::Pid(from), reply_as, put_chars]) = request.as_tuple() else {
+            panic!("{request} is no I/O request")
+        };
+        assert!(label.is_atom("io_request"), "{request}");
+        assert_eq!(*put_chars, term!({:put_chars, :unicode, "hello\n"}));
+        assert!(!call.is_finished(), "the result comes after the output");
+        me.send(*from, Term::tuple([term!(:io_reply), reply_as.clone(), term!(:ok)])).await.expect("it is sent");
+        let result = timeout(PATIENCE, call).await.expect("the call returns").expect("no panic");
+        assert_eq!(result, Ok(term!(:ok)));
+        duo.beam.assert_quiet();
+        duo.node.shutdown().await;
+    });
+}
+
+fn servers_of_a_beam_are_called(release: Release) {
+    in_runtime(async {
+        let mut duo = Duo::new(release).await;
+        let (node, counter) = (duo.node.clone(), (Atom::new("counter"), duo.peer()));
+
+        assert_eq!(node.gen_call::<i64>(counter, term!({:add, 2})).await, Ok(2));
+        node.gen_cast(counter, term!({:add, 3})).await.expect("it is sent");
+        assert_eq!(node.gen_call::<i64>(counter, term!(:get)).await, Ok(5));
+
+        let missing = node.gen_call::<Term>((Atom::new("nobody"), duo.peer()), term!(:get)).await;
+        assert_eq!(missing, Err(CallError::Exit(term!(:noproc))));
+        let nowhere = Atom::new("nobody@127.0.0.1");
+        let lost = node.gen_call::<Term>((Atom::new("counter"), nowhere), term!(:get)).await;
+        assert_eq!(lost, Err(CallError::NoConnection(nowhere)));
+
+        let nodes = [duo.peer(), nowhere, node.name().atom()];
+        let replies = node.multi_call::<i64>(nodes, Atom::new("counter"), term!(:get), Some(PATIENCE)).await;
+        let expected = [
+            (nodes[0], Ok(5)),
+            (nowhere, Err(CallError::NoConnection(nowhere))),
+            (nodes[2], Err(CallError::Exit(term!(:noproc)))),
+        ];
+        assert_eq!(replies, expected);
+
+        let mut me = node.process();
+        assert_eq!(duo.eval("sys:suspend(counter)."), "ok");
+        let short = Some(Duration::from_millis(200));
+        assert_eq!(me.call(counter, &term!(:get), short).await, Err(CallError::Timeout));
+        assert_eq!(duo.eval("sys:resume(counter)."), "ok");
+        // The reply that came too late was dropped at the alias.
+        assert_eq!(me.call(counter, &term!(:get), Some(PATIENCE)).await, Ok(term!(5)));
+        assert_eq!(me.try_receive_match(|mail| Some(mail.clone())).expect("it lives").map(|mail| mail.term()), None);
+
+        let ended = me.call(counter, &term!({:stop, :done}), Some(PATIENCE)).await;
+        assert_eq!(ended, Ok(term!(:ok)));
+        duo.beam.wait_for("whereis(counter).", "undefined");
+        assert_eq!(me.call(counter, &term!(:get), None).await, Err(CallError::Exit(term!(:noproc))));
+        // One that ends in the middle of a call.
+        let dying = duo.spawned("spawn(fun() -> receive {'$gen_call', _, _} -> exit(in_the_middle) end end).").await;
+        assert_eq!(me.call(dying, &term!(:get), None).await, Err(CallError::Exit(term!(:in_the_middle))));
+        duo.node.shutdown().await;
+    });
+}
+
+fn links_and_monitors_from_rust(release: Release) {
+    const WAITING: &str = "spawn(fun() -> receive {stop, Why} -> exit(Why) end end).";
+    in_runtime(async {
+        let mut duo = Duo::new(release).await;
+        let mut me = duo.node.process();
+
+        // Monitors, by pid and by name, of one that ends and of none.
+        let target = duo.spawned(WAITING).await;
+        let by_pid = me.monitor(target).expect("it lives");
+        let name = (Term::atom("target"), Term::from(target));
+        let registered: bool = duo.node.rpc(duo.peer()).call("erlang", "register", name).await.expect("a free name");
+        assert!(registered);
+        let by_name = me.monitor((Atom::new("target"), duo.peer())).expect("it lives");
+        let none = me.monitor((Atom::new("nobody"), duo.peer())).expect("it lives");
+        assert_eq!(down(&mut me, none).await, term!(:noproc));
+        me.send(target, term!({:stop, {:because, 1}})).await.expect("it is sent");
+        assert_eq!(down(&mut me, by_pid).await, term!({:because, 1}));
+        assert_eq!(down(&mut me, by_name).await, term!({:because, 1}));
+        let dead = me.monitor(target).expect("it lives");
+        assert_eq!(down(&mut me, dead).await, term!(:noproc));
+
+        // A demonitored one is silent.
+        let target = duo.spawned(WAITING).await;
+        let reference = me.monitor(target).expect("it lives");
+        assert!(me.demonitor(reference));
+        me.send(target, term!({:stop, :quietly})).await.expect("it is sent");
+        let again = me.monitor(target).expect("it lives");
+        let _why = down(&mut me, again).await;
+        assert!(me.try_receive_match(|mail| Some(mail.clone())).expect("it lives").is_none());
+
+        // Links: a trapped exit signal, one that kills, an unlinked one, a dead target.
+        me.trap_exit(true);
+        let target = duo.spawned(WAITING).await;
+        me.link(target).expect("it lives");
+        me.send(target, term!({:stop, :boom})).await.expect("it is sent");
+        assert_eq!(exit_signal(&mut me).await, (target, term!(:boom)));
+        me.link(target).expect("it lives");
+        assert_eq!(exit_signal(&mut me).await, (target, term!(:noproc)));
+        let target = duo.spawned(WAITING).await;
+        me.link(target).expect("it lives");
+        me.unlink(target).expect("it lives");
+        me.send(target, term!({:stop, :unseen})).await.expect("it is sent");
+        let watched = me.monitor(target).expect("it lives");
+        let _why = down(&mut me, watched).await;
+        assert!(me.try_receive_match(|mail| Some(mail.clone())).expect("it lives").is_none());
+        let mortal = duo.node.process();
+        let target = duo.spawned(WAITING).await;
+        mortal.link(target).expect("it lives");
+        me.send(target, term!({:stop, :together})).await.expect("it is sent");
+        let why = timeout(PATIENCE, mortal.exited()).await.expect("it is ended");
+        assert_eq!(why.term(), Ok(term!(:together)));
+
+        // An exit signal that Rust sends, and the end of a Rust process that is linked.
+        let target = duo.spawned("spawn(fun() -> receive after infinity -> ok end end).").await;
+        let watched = me.monitor(target).expect("it lives");
+        me.exit(target, &term!(:kill)).expect("it lives");
+        assert_eq!(down(&mut me, watched).await, term!(:killed));
+        let target = duo.spawned("spawn(fun() -> receive after infinity -> ok end end).").await;
+        let watched = me.monitor(target).expect("it lives");
+        duo.node.spawn(move |process| async move {
+            let _lives = process.link(target);
+            Exit::from(term!({:taken, :along}))
+        });
+        assert_eq!(down(&mut me, watched).await, term!({:taken, :along}));
+        assert_eq!(duo.eval("tiebeam_peer:flush()."), "ok");
+        duo.beam.assert_quiet();
+        duo.node.shutdown().await;
+    });
+}
+
+fn links_and_monitors_from_a_beam(release: Release) {
+    in_runtime(async {
+        let mut duo = Duo::new(release).await;
+        let (told, mut tell) = tokio::sync::mpsc::unbounded_channel();
+        // Each of these ends for the reason that it is sent.
+        for name in ["watched", "linked", "victim"] {
+            let told = told.clone();
+            let pid = duo.node.spawn(move |mut process| async move {
+                process.register(name).expect("a free name");
+                told.send(name).expect("the scenario waits");
+                let why = message(&mut process).await;
+                Exit::from(why)
+            });
+            assert_eq!(tell.recv().await, Some(name));
+            assert_eq!(duo.node.whereis(name), Some(pid));
+        }
+        let monitors = "R = monitor(process, {watched, N}), P = rpc:call(N, erlang, whereis, [watched]), \
+                        Q = monitor(process, P), {watched, N} ! {because, 1}, \
+                        receive {'DOWN', R, process, O, W} -> {O =:= {watched, N}, W, \
+                        receive {'DOWN', Q, process, P, V} -> V after 30000 -> none end} after 30000 -> none end.";
+        assert_eq!(duo.eval(monitors), "{true,{because,1},{because,1}}");
+        let gone = "R = monitor(process, {watched, N}), receive {'DOWN', R, _, _, W} -> W after 30000 -> none end.";
+        assert_eq!(duo.eval(gone), "noproc");
+        let link = "process_flag(trap_exit, true), P = rpc:call(N, erlang, whereis, [linked]), link(P), P ! boom, \
+                    receive {'EXIT', P, W} -> W after 30000 -> none end.";
+        assert_eq!(duo.eval(link), "boom");
+        let victim = "P = rpc:call(N, erlang, whereis, [victim]), R = monitor(process, P), \
+                      spawn(fun() -> link(P), exit(taken_along) end), \
+                      receive {'DOWN', R, _, _, W} -> W after 30000 -> none end.";
+        assert_eq!(duo.eval(victim), "taken_along");
+        duo.beam.assert_quiet();
+        duo.node.shutdown().await;
+    });
+}
+
+fn a_killed_beam_is_noconnection_to_all_that_wait(release: Release) {
+    in_runtime(async {
+        let duo = Duo::new(release).await;
+        let mut events = duo.node.monitor_nodes();
+        let mut me = duo.node.process();
+        me.trap_exit(true);
+        let target = duo.spawned("spawn(fun() -> receive after infinity -> ok end end).").await;
+        let by_pid = me.monitor(target).expect("it lives");
+        let by_name = me.monitor((Atom::new("counter"), duo.peer())).expect("it lives");
+        me.link(target).expect("it lives");
+        let (node, peer) = (duo.node.clone(), duo.peer());
+        let call = tokio::spawn(async move { node.rpc(peer).call::<Term>("timer", "sleep", (600_000,)).await });
+        let mut caller = duo.node.process();
+        let pending = tokio::spawn(async move { caller.call(target, &term!(:get), None).await });
+        // What was sent before has arrived once this has been answered.
+        let asked: Atom = duo.node.rpc(peer).call("erlang", "node", ()).await.expect("it answers");
+        assert_eq!(asked, peer);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert!(!call.is_finished() && !pending.is_finished());
+
+        duo.beam.signal("KILL");
+        assert_eq!(exit_signal_from(&mut me, target).await, term!(:noconnection));
+        assert_eq!(down(&mut me, by_pid).await, term!(:noconnection));
+        assert_eq!(down(&mut me, by_name).await, term!(:noconnection));
+        let call = timeout(PATIENCE, call).await.expect("the call ends").expect("no panic");
+        assert_eq!(call, Err(RpcError::NoConnection(peer)));
+        let pending = timeout(PATIENCE, pending).await.expect("the call ends").expect("no panic");
+        assert_eq!(pending, Err(CallError::NoConnection(peer)));
+        loop {
+            let event = timeout(PATIENCE, events.next()).await.expect("the event comes");
+            if matches!(&event, NodeEvent::Down(down, _) if down.name == peer) {
+                break;
+            }
+        }
+        duo.node.shutdown().await;
+    });
+}
+
+/// The reason of the exit signal from that process; DOWN messages stay.
+async fn exit_signal_from(process: &mut Process, from: Pid) -> Term {
+    let signal = process.receive_match(|mail| match mail {
+        Mail::Exit(signal) if signal.from == from => Some(signal.reason.clone()),
+        _ => None,
+    });
+    timeout(PATIENCE, signal).await.expect("the signal comes").expect("it lives").term().expect("a term")
+}
+
+fn two_library_nodes_and_a_beam(release: Release) {
+    in_runtime(async {
+        let mut duo = Duo::new(release).await;
+        let other = library_node("other", duo.port, EpmdMode::Require).await;
+        duo.node.export("two", "name", |(): ()| async move { Ok(1) });
+        other.export("two", "name", |(): ()| async move { Ok(2) });
+        duo.node.connect(duo.peer()).await.expect("the BEAM is there");
+        let asked: i64 = other.rpc(duo.node.name()).call("two", "name", ()).await.expect("an answer");
+        assert_eq!(asked, 1);
+        // All three see each other: the mesh is made by itself.
+        duo.beam.wait_for("length(nodes()).", "2");
+        let code = format!(
+            "[rpc:call(N, two, name, []), rpc:call('{0}', two, name, []), \
+             rpc:call(N, erlang, nodes, []) -- [node(), '{0}']].",
+            other.name()
+        );
+        assert_eq!(duo.eval(&code), "[1,2,[]]");
+
+        // A message from Rust to Rust by way of a BEAM, a link between the Rust nodes, and the end of one of them.
+        let mut me = duo.node.process();
+        let echo = (Atom::new("echo"), duo.peer());
+        me.trap_exit(true);
+        let far = other.spawn(move |mut process| async move {
+            let to = message(&mut process).await.as_pid().expect("a pid");
+            process.send(echo, term!({to, 7, :by_way_of_a_beam})).await.expect("it is sent");
+            let _ended = process.receive().await;
+        });
+        me.link(far).expect("it lives");
+        me.send(far, Term::from(me.pid())).await.expect("it is sent");
+        assert_eq!(message(&mut me).await, term!({7, :by_way_of_a_beam}));
+        let watched = me.monitor((Atom::new("nobody"), other.name().atom())).expect("it lives");
+        assert_eq!(down(&mut me, watched).await, term!(:noproc));
+        other.shutdown().await;
+        // A node that says goodbye ends its processes after its connections: nothing but noconnection is known.
+        assert_eq!(exit_signal(&mut me).await, (far, term!(:noconnection)));
+        duo.beam.wait_for("length(nodes()).", "1");
+        duo.node.shutdown().await;
+    });
+}
+
+/// The terms of the recorded hashes, of this very release: from Rust to a BEAM and back, by message and by `erpc`.
+///
+/// Beside equality `phash2` is compared: `1` and `1.0`, `0.0` and `-0.0` are not the same to it.
+fn the_torture_set_comes_back_from_a_beam(release: Release) {
+    in_runtime(async {
+        let duo = Duo::new(release).await;
+        let rpc = duo.node.rpc(duo.peer());
+        let mut me = duo.node.process();
+        let mut different = Vec::new();
+        let terms = torture(release);
+        assert!(terms.len() > 600, "the vectors are all there");
+        for (index, sent) in terms.iter().enumerate() {
+            let number = i64::try_from(index).expect("a short list");
+            let message_out = Term::tuple([me.pid().into(), number.into(), sent.clone()]);
+            me.send((Atom::new("echo"), duo.peer()), message_out).await.expect("it is sent");
+            let answer = message(&mut me).await;
+            let by_message = answer.as_tuple().expect("{Number, Term}")[1].clone();
+            let echoed = rpc.call_term(Atom::new("Elixir.Tiebeam.Demo"), Atom::new("echo"), vec![sent.clone()]).await;
+            let by_erpc = echoed.unwrap_or_else(|error| panic!("{sent}: {error}"));
+            for got in [by_message, by_erpc] {
+                if !is_same(release, sent, &got) {
+                    different.push(format!("{sent}\n  came back as {got}"));
+                }
+            }
+        }
+        assert!(different.is_empty(), "{} came back as others:\n{}", different.len(), different.join("\n"));
+        duo.beam.assert_quiet();
+        duo.node.shutdown().await;
+    });
+}
+
+fn is_same(release: Release, sent: &Term, got: &Term) -> bool {
+    let is_equal = sent == got || (release != Release::Otp25 && differs_in_creators_only(sent, got));
+    is_equal && phash2(sent) == phash2(got)
+}
+
+/// Whether two terms differ in nothing but who made their closures: from OTP 27 on a BEAM writes a pid of its own there,
+/// whoever it was.
+fn differs_in_creators_only(sent: &Term, got: &Term) -> bool {
+    match (sent, got) {
+        (Term::Fun(sent), Term::Fun(got)) => match (&**sent, &**got) {
+            (Fun::Local(sent), Fun::Local(got)) => LocalFun { pid: got.pid, ..(**sent).clone() } == **got,
+            _ => sent == got,
+        },
+        (Term::Tuple(sent), Term::Tuple(got)) => {
+            sent.len() == got.len() && sent.iter().zip(got.iter()).all(|(s, g)| differs_in_creators_only(s, g))
+        }
+        _ => sent == got,
+    }
+}
+
+fn torture(release: Release) -> Vec<Term> {
+    let folder = format!("{}/../erlang-fixtures/vectors", env!("CARGO_MANIFEST_DIR"));
+    let file = format!("{folder}/phash2-otp{}.jsonl", release.number());
+    let lines = std::fs::read_to_string(file).expect("the vectors are part of the repository");
+    let hex = lines.lines().filter_map(|line| line.split_once("\"etf_hex\":\"")?.1.split_once('"').map(|(hex, _)| hex));
+    hex.map(|hex| {
+        let byte = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).expect("hexadecimal");
+        let bytes: Vec<u8> = (0..hex.len()).step_by(2).map(byte).collect();
+        tiebeam::etf::decode(&bytes.into()).expect("a term")
+    })
+    .collect()
+}
