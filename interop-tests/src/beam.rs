@@ -42,11 +42,16 @@ impl Beam {
     /// Starts a BEAM that has Horde and what it needs in its code path, and the applications started; the scenario
     /// asked [`Release::has_horde`].
     pub fn with_horde(release: Release, name: &str, epmd_port: u16) -> Self {
+        Self::with_horde_and(release, name, epmd_port, &[])
+    }
+
+    /// The same, with further arguments for `erl`.
+    pub fn with_horde_and(release: Release, name: &str, epmd_port: u16, args: &[&str]) -> Self {
         let horde = release.horde().expect("the scenario asked whether Horde is given");
         let here = if release.place() == Some(Place::Container) { PathBuf::from(HORDE) } else { horde.clone() };
         let apps = std::fs::read_dir(&horde).expect("Horde's folder can be read").map_while(Result::ok);
         let paths: Vec<_> = apps.map(|app| here.join(app.file_name()).join("ebin").display().to_string()).collect();
-        let mut args = vec!["-start_epmd", "false"];
+        let mut args = [&["-start_epmd", "false"], args].concat();
         args.extend(paths.iter().flat_map(|path| ["-pa", path]));
         let mut beam = Self::start_with(release, name, epmd_port, &args);
         let started = beam.elixir("{:ok, _} = Application.ensure_all_started(:horde); :started");

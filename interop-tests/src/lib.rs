@@ -1,6 +1,7 @@
 //! Starting BEAMs and tiebeam nodes for scenarios, talking to them, and stopping exactly what was started.
 
 mod beam;
+mod network;
 mod program;
 mod release;
 
@@ -9,6 +10,7 @@ use std::net::TcpListener;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 pub use beam::Beam;
+pub use network::Network;
 pub use program::{Finished, Tiebeam, run, run_with_input};
 pub use release::Release;
 

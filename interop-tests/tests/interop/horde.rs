@@ -1,5 +1,8 @@
 //! A Rust node beside real Horde: its processes are names of a registry that BEAMs keep.
 
+mod faults;
+mod mesh;
+mod mixed;
 mod registry;
 mod supervisor;
 
