@@ -33,7 +33,7 @@
 //! cluster                nodes that find each other, as with libcluster
 //! horde                  Horde's members and strategies
 //! standard               functions that BEAM peers and tools expect
-//! delta_crdt             replicas that sync with Elixir's DeltaCrdt
+//! delta_crdt · pubsub    replicas that sync with Elixir's DeltaCrdt; Phoenix's broadcasts
 //! global · pg            names, locks and groups of the whole cluster
 //! rpc                    calling functions across nodes
 //! io · gen_server        group leaders and devices; servers for gen_server and GenServer
@@ -67,6 +67,8 @@ pub mod node;
 pub mod pg;
 pub mod phash2;
 pub mod process;
+#[cfg(feature = "pubsub")]
+pub mod pubsub;
 pub mod rpc;
 pub mod serde;
 pub mod term;

@@ -144,6 +144,11 @@ impl Pg {
         to_term(&group).map(|group| self.shared.state().members(&group)).unwrap_or_default()
     }
 
+    #[cfg(feature = "pubsub")]
+    pub(crate) fn members_of(&self, group: &Term) -> Vec<Pid> {
+        self.shared.state().members(group)
+    }
+
     /// The members on this node: `pg:get_local_members/2`.
     pub fn local_members(&self, group: impl Serialize) -> Vec<Pid> {
         to_term(&group).map(|group| self.shared.state().local_members(&group)).unwrap_or_default()

@@ -16,7 +16,7 @@ const LAYERS: &[&[&str]] = &[
     &["io", "gen_server"],
     &["rpc"],
     &["pg", "global"],
-    &["delta_crdt"],
+    &["delta_crdt", "pubsub"],
     &["standard"],
     &["horde", "cluster"],
     &["demo"],
