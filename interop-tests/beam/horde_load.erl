@@ -3,7 +3,7 @@
 -module(horde_load).
 
 -export([own/2, start/3, stop/0, entries/1, agree/1, keys/1, report/1]).
--export([register_here/2, fill/2, count_at_least/2]).
+-export([register_here/2, transfer/3, lookups/3, conflict/2]).
 
 -define(REG, 'Elixir.LabReg').
 -define(SUP, 'Elixir.LabSup').
@@ -137,15 +137,55 @@ running({Node, _}) ->
 
 number(Pid) -> try [gen_server:call(Pid, get, 30000)] catch _:_ -> [] end.
 
-%% So many names of one process of this node each, as fast as they go: how many milliseconds it took.
-fill(From, To) ->
+%% So many names, registered at one member by ten callers at once, until another has them all: milliseconds until the
+%% last is registered, and from then until it is seen there.
+transfer(From, {To, _}, Count) ->
     Start = erlang:monotonic_time(millisecond),
-    [{ok, _} = own(I, node()) || I <- lists:seq(From, To)],
-    erlang:monotonic_time(millisecond) - Start.
+    Me = self(),
+    [spawn_link(fun() -> [{ok, _} = register_here(From, I * 10 + Part) || I <- lists:seq(1, Count div 10)], Me ! done end)
+     || Part <- lists:seq(0, 9)],
+    [receive done -> ok end || _ <- lists:seq(0, 9)],
+    Registered = erlang:monotonic_time(millisecond),
+    seen(To, Count),
+    {Registered - Start, erlang:monotonic_time(millisecond) - Registered}.
 
-%% Waits until there are so many names here: how many milliseconds it took.
-count_at_least(Count, Start) ->
-    case 'Elixir.Horde.Registry':count(?REG) >= Count of
-        true -> erlang:system_time(millisecond) - Start;
-        false -> timer:sleep(5), count_at_least(Count, Start)
+seen(To, Count) ->
+    case erpc:call(To, 'Elixir.Horde.Registry', count, [?REG], 60000) of
+        Count -> ok;
+        _ -> timer:sleep(5), seen(To, Count)
+    end.
+
+%% Median nanoseconds of a lookup of each of two keys here, turn by turn.
+lookups(One, Other, Count) ->
+    Time = fun(Key) ->
+        Start = erlang:monotonic_time(nanosecond),
+        [{_, _}] = 'Elixir.Horde.Registry':lookup(?REG, Key),
+        erlang:monotonic_time(nanosecond) - Start
+    end,
+    Pairs = [{Time(One), Time(Other)} || _ <- lists:seq(1, Count)],
+    Median = fun(Times) -> lists:nth(Count div 2, lists:sort(Times)) end,
+    {Median([T || {T, _} <- Pairs]), Median([T || {_, T} <- Pairs])}.
+
+%% Two counters that keep their numbers, on two nodes, get the same name: what the one that keeps it counts in the end.
+conflict(One, Other) ->
+    Me = self(),
+    spawn(fun() ->
+        Start = fun(Node, N) ->
+            {ok, Pid} = erpc:call(Node, 'Elixir.Tiebeam.Demo', start_kept_counter, ['Elixir.LabKept', {conflict, N}, N]),
+            {ok, _} = gen_server:call({?REG, Node}, {register, conflict, nil, Pid}),
+            Pid
+        end,
+        process_flag(trap_exit, true),
+        Pids = [Start(One, 30), Start(Other, 12)],
+        Lost = receive {'EXIT', Pid, {name_conflict, _, _, _}} -> Pid after 60000 -> none end,
+        [Kept] = Pids -- [Lost],
+        Me ! {kept, until_value(Kept, 42, 500)}
+    end),
+    receive {kept, Value} -> Value after 90000 -> none end.
+
+until_value(Pid, Value, Times) ->
+    case gen_server:call(Pid, get) of
+        Value -> Value;
+        Other when Times =:= 0 -> Other;
+        _ -> timer:sleep(20), until_value(Pid, Value, Times - 1)
     end.

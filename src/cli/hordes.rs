@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 
 use super::replicas::Replicas;
-use crate::horde::{HordeRegistry, HordeSupervisor, UniformQuorum, UniformRandom};
+use crate::horde::{HordeRegistry, HordeSupervisor, Hybrid, UniformQuorum, UniformRandom};
 use crate::node::Node;
 use crate::term::{Atom, NodeName};
 use crate::text;
@@ -25,6 +25,12 @@ pub(super) struct HordeFlags {
     /// Which member runs a child; all members must agree.
     #[arg(long, value_enum, default_value_t = Strategy::Uniform)]
     horde_strategy: Strategy,
+    /// With hybrid: nodes whose names begin so are Rust's.
+    #[arg(long, value_name = "PREFIX", default_value = "rust")]
+    horde_rust_nodes: String,
+    /// With hybrid: a module whose children only Rust nodes run (may be given several times).
+    #[arg(long, value_name = "MODULE")]
+    horde_rust_module: Vec<String>,
     /// active: children move to the member that they belong to as soon as there is one; passive: when theirs ends.
     #[arg(long, value_enum, default_value_t = Redistribution::Passive)]
     horde_redistribution: Redistribution,
@@ -42,6 +48,8 @@ enum Strategy {
     Uniform,
     UniformQuorum,
     UniformRandom,
+    /// Each child on a member that can run it, Rust's or a BEAM with Tiebeam.HybridDistribution
+    Hybrid,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -122,12 +130,7 @@ impl HordeFlags {
         Ok(hordes)
     }
 
-    async fn start_supervisor(
-        &self,
-        node: &Node,
-        replicas: &Replicas,
-        name: Atom,
-    ) -> Result<HordeSupervisor, crate::horde::registry::StartError> {
+    async fn start_supervisor(&self, node: &Node, replicas: &Replicas, name: Atom) -> anyhow::Result<HordeSupervisor> {
         let mut builder = node.horde_supervisor(name);
         builder = match &self.horde_members {
             None => builder,
@@ -138,6 +141,11 @@ impl HordeFlags {
             Strategy::Uniform => builder,
             Strategy::UniformQuorum => builder.distribution(UniformQuorum),
             Strategy::UniformRandom => builder.distribution(UniformRandom),
+            Strategy::Hybrid => {
+                let modules = self.horde_rust_module.iter().map(|module| text::name(module));
+                let modules = modules.collect::<Result<Vec<_>, _>>()?;
+                builder.distribution(Hybrid::new(self.horde_rust_nodes.as_str(), modules))
+            }
         };
         if self.horde_observer {
             builder = builder.observer();
@@ -154,7 +162,7 @@ impl HordeFlags {
         if let Some(keys) = replicas.max_sync_size {
             builder = builder.max_sync_size(keys);
         }
-        builder.start().await
+        Ok(builder.start().await?)
     }
 }
 

@@ -38,6 +38,9 @@ pub(super) fn export(node: &Node) {
     node.export_terms(MODULE, "start_counter", 1, |context, args| async move { start_counter(&context, &args[0]) });
     node.export_terms(MODULE, "watch", 2, |context, args| async move { watch(&context, &args[0], &args[1]).await });
     node.export_terms(MODULE, "watch_nodes", 1, |context, args| async move { watch_nodes(&context, &args[0]) });
+    node.export_terms(MODULE, "start_kept_counter", 3, |context, args| async move {
+        super::kept::start(&context, &args, parent(&context)).map(ok)
+    });
     node.export_terms(MODULE, "horde_register", 3, |context, args| async move { horde_register(context, &args).await });
     node.export_terms(MODULE, "ticker", 3, |context, args| async move { ticker(context, &args).await });
 }
@@ -145,10 +148,13 @@ fn start_echo(context: &CallContext, name: Option<Atom>) -> Result<Term, Raise> 
 
 fn start_counter(context: &CallContext, initial: &Term) -> Result<Term, Raise> {
     let Term::Integer(initial) = initial else { return Err(Raise::badarg()) };
-    // The process that the call runs in ends with the call; whoever called stays.
-    let parent = if context.is_erpc() { context.caller } else { context.process.pid() };
-    let counter = Counter { value: initial.to_big(), parent: Some(parent) };
+    let counter = Counter { value: initial.to_big(), parent: Some(parent(context)) };
     Ok(ok(context.node.spawn_server(counter).pid()))
+}
+
+/// The process that the call runs in ends with the call; whoever called stays.
+fn parent(context: &CallContext) -> Pid {
+    if context.is_erpc() { context.caller } else { context.process.pid() }
 }
 
 /// Monitors a target and tells `report_to` how it ended: `{down, Target, Reason}`.

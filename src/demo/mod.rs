@@ -2,6 +2,7 @@
 
 mod counter;
 mod functions;
+mod kept;
 
 use crate::etf::Encoded;
 use crate::gen_server::{Context, GenServer, Reply};

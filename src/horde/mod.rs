@@ -29,6 +29,7 @@
 
 mod cluster;
 mod distribution;
+mod handoff;
 mod match_spec;
 mod member;
 pub mod registry;
@@ -37,7 +38,8 @@ pub mod supervisor;
 
 use std::time::Duration;
 
-pub use self::distribution::{Distribution, NoMember, Uniform, UniformQuorum, UniformRandom, identifier};
+pub use self::distribution::{Distribution, Hybrid, NoMember, Uniform, UniformQuorum, UniformRandom, identifier};
+pub use self::handoff::Handoff;
 pub use self::member::{Member, MemberName, Status};
 pub use self::registry::{HordeRegistry, RegistryError};
 pub use self::ring::Ring;

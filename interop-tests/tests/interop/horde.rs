@@ -1,9 +1,11 @@
 //! A Rust node beside real Horde: its processes are names of a registry that BEAMs keep.
 
 mod faults;
+mod hybrid;
 mod mesh;
 mod mixed;
 mod registry;
+mod speed;
 mod supervisor;
 
 use interop_tests::{Beam, Release, Tiebeam, free_port, on_every_release, run, unique};

@@ -111,3 +111,29 @@ fn most_children_stay_where_they_are_when_a_member_joins() {
         assert!(before == after || after == Some(name(4)), "{key} went from {before:?} to {after:?}");
     }
 }
+
+#[test]
+fn each_child_goes_to_a_member_that_can_run_it() {
+    let member = |node: &str, status| Member { name: MemberName::new(SUPERVISOR, node), status };
+    let spec = |module: &str, n: i64| {
+        let Term::Map(spec) = term!(%{id: 1, start: {(Term::atom(module)), :start_link, [n]}}) else { unreachable!() };
+        spec
+    };
+    let strategy = Hybrid::new("rust", ["Elixir.Native"]).both(["Elixir.Any"]);
+    let mut members = vec![
+        member("rust1@h", Status::Alive),
+        member("beam1@h", Status::Alive),
+        member("rust2@h", Status::Alive),
+        member("beam2@h", Status::Dead),
+    ];
+    let places = |module: &str, members: &[Member]| -> HashSet<&str> {
+        (0..50).map(|n| strategy.choose(&spec(module, n), members).unwrap().node.as_str()).collect()
+    };
+    assert_eq!(places("Elixir.Native", &members), HashSet::from(["rust1@h", "rust2@h"]));
+    assert_eq!(places("Elixir.Other", &members), HashSet::from(["beam1@h"]));
+    assert_eq!(places("Elixir.Any", &members), HashSet::from(["rust1@h", "rust2@h", "beam1@h"]));
+    members[1].status = Status::ShuttingDown;
+    let nobody = strategy.choose(&spec("Elixir.Other", 1), &members).unwrap_err();
+    assert_eq!(nobody.term(), term!({:no_member_runs, :"Elixir.Other"}));
+    assert_eq!(strategy.choose(&spec("Elixir.Any", 1), &members[3..]), Err(NoMember::NoAliveNodes));
+}

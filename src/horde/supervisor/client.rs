@@ -13,6 +13,11 @@ use crate::term::{Atom, Map, Pid, Term, atom::known};
 /// How long a member may take to tell of its children; then it is passed over.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
+/// How long a member that goes waits for others to take its children.
+const TAKEN_WITHIN: Duration = Duration::from_secs(5);
+
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
 /// A child of some member.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -147,7 +152,7 @@ impl HordeSupervisor {
         self.shared.change(|state| state.set_members(&members));
     }
 
-    /// Gives its children up, so that the members that are chosen start them, and takes no more.
+    /// Gives its children up, and waits until those members have started them that they belong to now; it takes no more.
     pub async fn leave(&self) {
         let shut_down = Term::atom("horde_shutting_down");
         let _has_ended = self.node.process().call(self.shared.me, &shut_down, Some(ANSWER_WITHIN)).await;
@@ -159,6 +164,16 @@ impl HordeSupervisor {
         if let Some(crdt) = self.shared.crdt.get() {
             let read = Term::tuple([Term::atom("read"), Term::nil()]);
             let _has_ended = self.node.process().call(crdt.pid(), &read, Some(ANSWER_WITHIN)).await;
+            // That a child runs elsewhere is seen once both sides have compared.
+            let last = tokio::time::Instant::now() + TAKEN_WITHIN;
+            while self.shared.state().awaits_takers() && tokio::time::Instant::now() < last {
+                crdt.sync();
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+            let left = self.shared.state().counts_given_up();
+            if left > 0 {
+                tracing::warn!(left, "children that no member has taken over yet");
+            }
         }
     }
 

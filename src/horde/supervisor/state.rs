@@ -129,6 +129,18 @@ impl State {
         (self.children.len(), self.children.values().filter(|child| child.owner == self.me()).count())
     }
 
+    /// Whether there is a child that nobody runs and that another member will.
+    pub(super) fn awaits_takers(&self) -> bool {
+        let members = self.known();
+        self.given_up
+            .values()
+            .any(|spec| self.settings.distribution.choose(spec, &members).is_ok_and(|chosen| chosen != self.me()))
+    }
+
+    pub(super) fn counts_given_up(&self) -> usize {
+        self.given_up.len()
+    }
+
     /// Tells the others that this member is there: once its process can be found.
     pub(super) fn publish(&mut self) {
         let own = Member { name: self.me(), status: self.own_status() };

@@ -6,10 +6,12 @@
 
 use std::time::Duration;
 
-use interop_tests::Release::{Otp25, Otp27, Otp29};
-use interop_tests::is_long_run;
+use interop_tests::Release::{Otp27, Otp29};
+use interop_tests::{Release, is_long_run, on_every_release};
 
 use super::mesh::{Kind, Member, Mesh, Setup};
+
+on_every_release!(every_treatment);
 
 /// What is done to a member.
 #[derive(Clone, Copy, Debug)]
@@ -46,18 +48,16 @@ fn of_two_rust_members_one_is_cut_off() {
     suffer("of_two_rust_members_one_is_cut_off", &[Kind::Rust, Kind::Rust, Kind::Beam(Otp27)], Cut(9), &[0]);
 }
 
-#[test]
-fn every_treatment_on_every_release() {
-    if !is_long_run(concat!(module_path!(), "::every_treatment_on_every_release")) {
+fn every_treatment(release: Release) {
+    let scenario = "every_treatment";
+    if !is_long_run(&format!("{}::{scenario}, OTP {}", module_path!(), release.number())) {
         return;
     }
-    for release in [Otp25, Otp27, Otp29] {
-        let beam = Kind::Beam(release);
-        for treatment in [Kill, Freeze(12), Cut(30)] {
-            suffer("every_treatment_on_every_release", &[beam; 3], treatment, &[0]);
-            suffer("every_treatment_on_every_release", &[Kind::Rust, beam, beam], treatment, &[0, 1, 2]);
-            suffer("every_treatment_on_every_release", &[Kind::Rust, Kind::Rust, beam], treatment, &[0, 1, 2]);
-        }
+    let beam = Kind::Beam(release);
+    for treatment in [Kill, Freeze(12), Cut(30)] {
+        suffer(scenario, &[beam; 3], treatment, &[0, 1]);
+        suffer(scenario, &[Kind::Rust, beam, beam], treatment, &[0, 1]);
+        suffer(scenario, &[Kind::Rust, Kind::Rust, beam], treatment, &[0, 2]);
     }
 }
 

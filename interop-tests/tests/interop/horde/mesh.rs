@@ -57,6 +57,8 @@ pub(super) struct Setup<'a> {
     pub(super) auto: bool,
     /// Further arguments of Rust nodes.
     pub(super) flags: &'a [&'a str],
+    /// Rust nodes have a replica `LabKept` with each other.
+    pub(super) kept: bool,
     /// Further options of a BEAM's supervisor, in Elixir.
     pub(super) options: &'a str,
     /// What BEAM members load before they start, in Elixir.
@@ -65,7 +67,7 @@ pub(super) struct Setup<'a> {
 
 impl Default for Setup<'_> {
     fn default() -> Self {
-        Self { kinds: &[], ticktime: "60", auto: false, flags: &[], options: "", prelude: ":ok" }
+        Self { kinds: &[], ticktime: "60", auto: false, flags: &[], kept: false, options: "", prelude: ":ok" }
     }
 }
 
@@ -79,6 +81,7 @@ pub(super) struct Mesh {
     ticktime: String,
     auto: bool,
     flags: Vec<String>,
+    kept: bool,
     options: String,
     prelude: String,
 }
@@ -119,6 +122,7 @@ impl Mesh {
             ticktime: setup.ticktime.into(),
             auto: setup.auto,
             flags: setup.flags.iter().map(|flag| (*flag).to_owned()).collect(),
+            kept: setup.kept,
             options: setup.options.into(),
             prelude: setup.prelude.into(),
         };
@@ -149,6 +153,15 @@ impl Mesh {
                 args.extend(["--horde-members", &members, "--net-ticktime", &self.ticktime]);
                 for peer in self.names.iter().filter(|peer| self.auto && *peer != name) {
                     args.extend(["--connect", peer]);
+                }
+                let rusts = self.names.iter().zip(&self.kinds).filter(|(_, kind)| **kind == Kind::Rust);
+                let kept: Vec<_> = rusts
+                    .filter(|(peer, _)| *peer != name)
+                    .map(|(peer, _)| format!("--crdt-neighbour=LabKept@{peer}"))
+                    .collect();
+                if self.kept {
+                    args.extend(["--crdt", "LabKept"]);
+                    args.extend(kept.iter().map(String::as_str));
                 }
                 args.extend(self.flags.iter().map(String::as_str));
                 Member::Rust(Tiebeam::start(name, port, &args))
