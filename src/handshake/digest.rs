@@ -39,6 +39,12 @@ impl Cookie {
         let latin1: Result<Vec<u8>, _> = text.chars().map(u8::try_from).collect();
         latin1.map(|bytes| Self(bytes.into())).map_err(|_wide_character| CookieError::NotLatin1)
     }
+
+    /// The text, for whoever has to hand it on; nothing else shows it.
+    #[must_use]
+    pub fn reveal(&self) -> String {
+        self.0.iter().map(|byte| char::from(*byte)).collect()
+    }
 }
 
 impl fmt::Debug for Cookie {

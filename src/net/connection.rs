@@ -4,7 +4,7 @@
 //! stops neither the reader nor the ticks by which a dead peer is found.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -52,6 +52,8 @@ pub(crate) struct Connection {
     outbox: Arc<Outbox>,
     pub(crate) traffic: Traffic,
     closing: watch::Sender<Option<Closed>>,
+    /// All that came over it has been delivered.
+    down: AtomicBool,
     gone: watch::Sender<bool>,
 }
 
@@ -78,6 +80,7 @@ impl Connection {
             outbox,
             traffic: Traffic::default(),
             closing: watch::channel(None).0,
+            down: AtomicBool::new(false),
             gone: watch::channel(false).0,
         }
     }
@@ -107,6 +110,15 @@ impl Connection {
 
     pub(crate) fn is_closing(&self) -> bool {
         self.closing.borrow().is_some()
+    }
+
+    /// Nothing comes over it any more, and all that came has been delivered.
+    pub(crate) fn set_down(&self) {
+        self.down.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_down(&self) -> bool {
+        self.down.load(Ordering::Acquire)
     }
 
     /// Everybody who had to know that it ended has been told.

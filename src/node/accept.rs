@@ -116,7 +116,7 @@ fn decide(node: &Node, role: &mut Role, calling: Calling) -> Result<Step<Accepto
             let Incoming { verdict, attempt, alive } = node.0.slots.incoming(&node.name(), &peer);
             role.attempt = attempt;
             role.replaced = alive;
-            Ok(caller.answer(verdict, node.config().cookie_for(peer.atom()).clone(), challenge))
+            Ok(caller.answer(verdict, node.get_cookie_for(peer.atom()), challenge))
         }
         Calling::Nameless(nameless) => {
             let random = || getrandom::u64().map_err(|_no_generator| DialError::Io(std::io::ErrorKind::Other));
@@ -128,7 +128,7 @@ fn decide(node: &Node, role: &mut Role, calling: Calling) -> Result<Step<Accepto
             role.attempt = attempt;
             // "avoid 1..3": those are the creations of before OTP 23.
             let creation = Creation((random()? as u32) | 4);
-            Ok(nameless.name_it(name, creation, node.config().cookie_for(name.atom()).clone(), challenge))
+            Ok(nameless.name_it(name, creation, node.get_cookie_for(name.atom()), challenge))
         }
     }
 }

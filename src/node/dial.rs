@@ -128,7 +128,7 @@ async fn dial_peer(node: &Node, attempt: &Attempt) -> Result<(Stream, Establishe
     let address = dial::locate(peer, config.ports, config.ipv6).await?;
     let tcp = dial::open(address, config.setup_time).await?;
     let mut stream = config.transport.dialled(tcp, peer.host(), config.setup_time).await?;
-    let introduction = (Introduction::Named(local(node)?), peer, config.cookie_for(attempt.peer).clone());
+    let introduction = (Introduction::Named(local(node)?), peer, node.get_cookie_for(attempt.peer));
     let still_pending = || node.0.slots.is_current(attempt);
     let established =
         dial::introduce(&mut stream, introduction, challenge()?, config.setup_time, still_pending).await?;

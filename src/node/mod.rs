@@ -5,6 +5,7 @@
 pub(crate) mod accept;
 mod config;
 mod cookie;
+mod cookies;
 pub(crate) mod dial;
 mod events;
 mod extensions;
@@ -28,6 +29,7 @@ pub use self::registration::{EpmdMode, EpmdUse};
 pub(crate) use self::config::Config;
 pub(crate) use self::events::Observer;
 
+use self::cookies::Cookies;
 use self::events::Events;
 use self::extensions::Extensions;
 use self::slots::Slots;
@@ -45,6 +47,7 @@ pub struct Node(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     config: Config,
+    cookies: Cookies,
     router: Arc<Router>,
     slots: Slots,
     events: Events,
@@ -68,6 +71,10 @@ pub enum NodeKind {
     Hidden,
     /// Both.
     Connected,
+    /// This node itself.
+    This,
+    /// All that are connected, and this one.
+    Known,
 }
 
 impl Node {
@@ -77,6 +84,7 @@ impl Node {
         let identity = Identity { node: config.name.atom(), creation };
         let router = Arc::new(Router::new(identity, ref_salt, config.busy_limit, connect));
         let node = Self(Arc::new(Inner {
+            cookies: Cookies::new(&config),
             config,
             router,
             slots: Slots::default(),
@@ -166,16 +174,20 @@ impl Node {
         self.nodes_of(NodeKind::Visible)
     }
 
-    /// The peers of a kind.
+    /// The nodes of a kind, as `nodes/1` and `Node.list/1`.
     #[must_use]
     pub fn nodes_of(&self, kind: NodeKind) -> Vec<NodeName> {
         let wanted = |peer: &Peer| match kind {
             NodeKind::Visible => !peer.hidden,
             NodeKind::Hidden => peer.hidden,
-            NodeKind::Connected => true,
+            NodeKind::Connected | NodeKind::Known => true,
+            NodeKind::This => false,
         };
-        let peers = self.0.slots.all_up().into_iter().map(|connection| *connection.peer());
-        peers.filter(wanted).map(|peer| peer.name).collect()
+        let this = matches!(kind, NodeKind::This | NodeKind::Known).then(|| self.name());
+        // A connection that nobody can hear of any more is none, though its slot is not free yet.
+        let up = self.0.slots.all_up().into_iter().filter(|connection| !connection.is_down());
+        let peers = up.map(|connection| *connection.peer()).filter(wanted).map(|peer| peer.name);
+        this.into_iter().chain(peers).collect()
     }
 
     /// All connections, with what they count.

@@ -61,6 +61,8 @@ async fn serve(node: Node, connection: Arc<Connection>, mut stream: Stream, ack:
         tracing::info!(%peer.name, reason = %closed, "nodedown");
     }
     connection.close(closed.clone());
+    // From here on `nodes()` does not have it: whoever hears of `nodedown` finds that it is so.
+    connection.set_down();
     node.router().node_down(peer.name.atom());
     node.0.events.publish(&NodeEvent::Down(peer, closed));
     node.0.slots.remove(&connection);

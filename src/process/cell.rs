@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use super::mail::{Down, ExitSignal, Mail, Message};
 use crate::etf::Encoded;
 use crate::signal::{Signal, Target};
-use crate::term::{Atom, Pid, Ref};
+use crate::term::{Atom, Pid, Ref, Term, atom::known};
 
 /// A process.
 #[derive(Debug)]
@@ -42,8 +42,8 @@ pub(crate) struct State {
     /// Who monitors us, by reference: whom to tell, and under which name.
     pub(crate) watchers: HashMap<Ref, Watcher>,
     pub(crate) aliases: HashMap<Ref, AliasMode>,
-    /// Nodes that were asked to spawn for us.
-    pub(crate) spawns: HashMap<Ref, Atom>,
+    /// What nodes were asked to spawn for us, and have not answered.
+    pub(crate) spawns: HashMap<Ref, Spawning>,
     pub(crate) name: Option<Atom>,
     pub(crate) group_leader: Pid,
     /// Why it ended, once it has.
@@ -65,6 +65,42 @@ pub(crate) struct Monitor {
     /// The node of the target.
     pub(crate) node: Atom,
     pub(crate) target: Target,
+}
+
+/// A request to spawn that has not been answered.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Spawning {
+    pub(crate) node: Atom,
+    pub(crate) replies: Replies,
+}
+
+/// Which answers to a request to spawn come as mail: `spawn_request`'s option `reply`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Replies {
+    /// `yes`.
+    #[default]
+    All,
+    /// `error_only`.
+    Errors,
+}
+
+/// How a process is to be spawned on another node.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct SpawnOptions {
+    pub(crate) link: bool,
+    pub(crate) monitor: bool,
+    pub(crate) replies: Replies,
+    /// Options that only the other node understands, such as `{priority, high}`.
+    pub(crate) others: Vec<Term>,
+}
+
+impl SpawnOptions {
+    /// The list that goes to the other node.
+    pub(crate) fn term(&self) -> Term {
+        let asked = [(self.link, known::link()), (self.monitor, known::monitor())];
+        let asked = asked.into_iter().filter(|(wanted, _)| *wanted).map(|(_, name)| Term::from(name));
+        asked.chain(self.others.iter().cloned()).collect::<Vec<_>>().into()
+    }
 }
 
 /// A monitor held on us.

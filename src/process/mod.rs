@@ -17,7 +17,7 @@ mod via;
 use std::sync::Arc;
 
 pub use self::call::{CallError, From};
-pub(crate) use self::cell::{AliasMode, Cell, State};
+pub(crate) use self::cell::{AliasMode, Cell, Replies, SpawnOptions, State};
 pub use self::dest::Dest;
 pub use self::mail::{Down, ExitSignal, Mail, Message, SpawnReply};
 pub use self::router::RegisterError;
@@ -26,14 +26,14 @@ pub use self::via::{Answer, Registry};
 
 pub(crate) use self::run::run;
 
-use self::cell::{Link, Monitor, demonitor};
+use self::cell::{Link, Monitor, Spawning, demonitor};
 use self::router::Router;
 use self::via::Place;
 use serde::Serialize;
 
 use crate::etf::Encoded;
 use crate::signal::{Signal, SpawnRequest, Target};
-use crate::term::{Atom, Pid, Ref, Term, atom::known};
+use crate::term::{Atom, Pid, Ref, Term};
 
 /// A process of this node, in the hands of the task that runs it.
 ///
@@ -335,29 +335,21 @@ impl Process {
         (module, function, arity): (Atom, Atom, u8),
         args: Encoded,
         group_leader: Pid,
-        options: &[Atom],
+        options: &SpawnOptions,
     ) -> Result<Ref, Exited> {
         if node != self.pid().node {
             self.router.outbox(node).writable().await;
         }
         let id = self.router.make_ref();
         let mut state = self.live()?;
-        state.spawns.insert(id, node);
-        if options.contains(&known::monitor()) {
+        state.spawns.insert(id, Spawning { node, replies: options.replies });
+        if options.monitor {
             // Which pid it is for is known with the reply.
             state.monitors.insert(id, Monitor { node, target: Target::Alias(id) });
         }
         drop(state);
-        let request = SpawnRequest {
-            id,
-            from: self.pid(),
-            group_leader,
-            module,
-            function,
-            arity,
-            options: options.iter().map(|option| Term::from(*option)).collect::<Vec<_>>().into(),
-            args,
-        };
+        let request =
+            SpawnRequest { id, from: self.pid(), group_leader, module, function, arity, options: options.term(), args };
         self.router.send(self.pid(), node, Signal::SpawnRequest(Box::new(request)));
         Ok(id)
     }

@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use hashbrown::HashMap;
 use tokio::sync::mpsc;
 
-use super::cell::{AliasMode, Cell, Effects, ExitKind, Watcher};
+use super::cell::{AliasMode, Cell, Effects, ExitKind, Replies, Watcher};
 use super::mail::{Mail, SpawnReply};
 use super::outbox::Outbox;
 use super::reason;
@@ -283,7 +283,7 @@ impl Router {
             }
             Signal::SpawnRequest(request) => self.deliver_spawn_request(*request),
             Signal::SpawnReply { id, to, linked, monitored, result } => {
-                if !self.deliver_spawn_reply(id, to, result) {
+                if !self.deliver_spawn_reply(id, to, linked, result) {
                     self.disown(id, to, linked, monitored, result);
                 }
             }
@@ -386,14 +386,15 @@ impl Router {
     }
 
     /// Gives the answer to whoever asked; false if nobody waits for it any more.
-    fn deliver_spawn_reply(&self, id: Ref, to: Pid, result: Result<Pid, Atom>) -> bool {
+    fn deliver_spawn_reply(&self, id: Ref, to: Pid, linked: bool, result: Result<Pid, Atom>) -> bool {
         let Some(cell) = self.cell(to) else { return false };
         let Ok(mut state) = cell.live() else { return false };
-        if state.spawns.remove(&id).is_none() {
-            return false;
-        }
+        let Some(spawning) = state.spawns.remove(&id) else { return false };
         match result {
             Ok(pid) => {
+                if linked {
+                    state.link_to(pid);
+                }
                 if let Some(monitor) = state.monitors.get_mut(&id) {
                     monitor.target = Target::Pid(pid);
                 }
@@ -401,6 +402,9 @@ impl Router {
             Err(_) => drop(state.monitors.remove(&id)),
         }
         drop(state);
+        if result.is_ok() && spawning.replies == Replies::Errors {
+            return true;
+        }
         cell.post(Mail::SpawnReply(SpawnReply { reference: id, result })).is_ok()
     }
 
@@ -452,7 +456,7 @@ impl Router {
         let (lost, spawns): (Vec<(Ref, Target)>, Vec<Ref>) = {
             let mut state = cell.lock();
             state.watchers.retain(|_, watcher| watcher.pid.node != node);
-            let spawns: Vec<Ref> = state.spawns.iter().filter(|(_, on)| **on == node).map(|(id, _)| *id).collect();
+            let spawns: Vec<Ref> = state.spawns.iter().filter(|(_, on)| on.node == node).map(|(id, _)| *id).collect();
             let lost = state.monitors.iter().filter(|(id, monitor)| monitor.node == node && !spawns.contains(id));
             (lost.map(|(id, monitor)| (*id, monitor.target)).collect(), spawns)
         };
@@ -460,7 +464,7 @@ impl Router {
             self.deliver(Signal::Down { from: target, to: cell.pid, reference, reason: reason::noconnection() });
         }
         for id in spawns {
-            let _parent_has_ended = self.deliver_spawn_reply(id, cell.pid, Err(known::noconnection()));
+            let _parent_has_ended = self.deliver_spawn_reply(id, cell.pid, false, Err(known::noconnection()));
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::error::{Class, RpcError};
 use crate::etf::Encoded;
-use crate::process::{Down, Exited, Mail, Process, SendError};
+use crate::process::{Down, Exited, Mail, Process, Replies, SendError, SpawnOptions};
 use crate::term::{Atom, Pid, Ref, Term, atom::known};
 
 /// A function to call on a node.
@@ -37,7 +37,7 @@ pub(crate) async fn call(process: &mut Process, call: &Call<'_>) -> Result<Encod
 }
 
 /// Sends the request of a call, whose answer is read by [`answer`].
-pub(crate) async fn request_call(process: &mut Process, call: &Call<'_>, reference: Ref) -> Result<Ref, RpcError> {
+pub(crate) async fn request_call(process: &Process, call: &Call<'_>, reference: Ref) -> Result<Ref, RpcError> {
     let term = |term: Term| Encoded::of(&term).map_err(SendError::from);
     let args = Encoded::list(&[
         term(reference.into())?,
@@ -46,7 +46,8 @@ pub(crate) async fn request_call(process: &mut Process, call: &Call<'_>, referen
         call.args.clone(),
     ]);
     let mfa = (known::erpc(), Atom::new("execute_call"), 4);
-    let sent = process.spawn_request(call.node, mfa, args, call.group_leader, &[known::monitor()]).await;
+    let options = SpawnOptions { monitor: true, replies: Replies::Errors, ..SpawnOptions::default() };
+    let sent = process.spawn_request(call.node, mfa, args, call.group_leader, &options).await;
     sent.map_err(|exited: Exited| RpcError::Send(exited.into()))
 }
 
@@ -56,7 +57,7 @@ pub(crate) async fn cast(process: &Process, call: &Call<'_>) -> Result<(), RpcEr
     let args = Encoded::list(&[term(call.module.into())?, term(call.function.into())?, call.args.clone()]);
     let mfa = (known::erpc(), Atom::new("execute_cast"), 3);
     process
-        .spawn_request(call.node, mfa, args, call.group_leader, &[])
+        .spawn_request(call.node, mfa, args, call.group_leader, &SpawnOptions::default())
         .await
         .map(|_id| ())
         .map_err(|exited| RpcError::Send(exited.into()))
@@ -66,7 +67,7 @@ pub(crate) async fn cast(process: &Process, call: &Call<'_>) -> Result<(), RpcEr
 pub(crate) fn answer(mail: &Mail, id: Ref, reference: Ref, node: Atom) -> Option<Result<Encoded, RpcError>> {
     match mail {
         Mail::SpawnReply(reply) if reply.reference == id => match reply.result {
-            // The result follows with the DOWN, which the same look finds next.
+            // Only errors are asked for.
             Ok(_) => None,
             Err(why) => Some(Err(refusal(node, why))),
         },
@@ -75,7 +76,7 @@ pub(crate) fn answer(mail: &Mail, id: Ref, reference: Ref, node: Atom) -> Option
     }
 }
 
-fn refusal(node: Atom, why: Atom) -> RpcError {
+pub(super) fn refusal(node: Atom, why: Atom) -> RpcError {
     match why.as_str() {
         "notsup" => RpcError::NotSupported(node),
         "noconnection" => RpcError::NoConnection(node),

@@ -3,13 +3,18 @@
 //! Since OTP 25 `rpc:call` is `erpc:call`, and that is a remote spawn: SPAWN_REQUEST of
 //! `erpc:execute_call(Ref, M, F, A)` with a monitor, whose DOWN carries the result home. `rex` keeps the rest.
 
+mod block;
 mod client;
 mod context;
 mod error;
 mod exports;
+mod gather;
 mod net_kernel;
+mod parallel;
+mod request;
 mod rex;
 mod server;
+mod spawn;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -21,6 +26,9 @@ use serde::de::DeserializeOwned;
 pub use self::context::CallContext;
 pub use self::error::{Class, RpcError};
 pub use self::exports::{Args, Raise, Returned};
+pub use self::gather::Gathered;
+pub use self::parallel::Promise;
+pub use self::request::{RequestId, RequestIds, Response};
 
 use self::client::Call;
 use self::exports::Exports;

@@ -159,7 +159,7 @@ fn group_leader(node: &Node, caller: Pid, output: Output) -> Pid {
 }
 
 /// The value; what was thrown; `{badrpc, {'EXIT', Reason}}`.
-fn outcome(returned: Returned) -> Encoded {
+pub(super) fn outcome(returned: Returned) -> Encoded {
     let badrpc = |why: Term| {
         let exit = Term::tuple([Term::atom("EXIT"), why]);
         reason::of(&Term::tuple([known::badrpc().into(), exit]))

@@ -8,8 +8,11 @@ mod delta_crdt;
 mod erlang;
 mod global;
 mod info;
+mod nodes;
 mod pg;
 mod process;
+mod rpc;
+mod spawn;
 mod system;
 
 use std::future::ready;
@@ -31,6 +34,9 @@ impl Node {
     /// `rpc:call/4`, `gen_server:call/2` and their like, with a BEAM's arguments, results and errors.
     pub fn export_standard(&self) {
         acts::export(self);
+        nodes::export(self);
+        rpc::export(self);
+        spawn::export(self);
         global::export(self);
         delta_crdt::export(self);
         pg::export(self);

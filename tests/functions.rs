@@ -1,0 +1,160 @@
+//! What `rpc`, `erpc` and `Node` offer a program, between two nodes over loopback.
+
+use std::time::Duration;
+
+use tiebeam::node::NodeKind;
+use tiebeam::process::Mail;
+use tiebeam::rpc::{Class, Raise, RequestIds, Response, RpcError};
+use tiebeam::{Atom, Cookie, Node, Term, epmd};
+
+/// A test that takes longer hangs.
+const AT_MOST: Option<Duration> = Some(Duration::from_secs(20));
+
+async fn pair(name: &str) -> (Node, Node) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = listener.local_addr().expect("a bound socket").port();
+    drop(listener);
+    (start(&format!("{name}_a@127.0.0.1"), port).await, start(&format!("{name}_b@127.0.0.1"), port).await)
+}
+
+async fn start(name: &str, port: u16) -> Node {
+    let epmd = epmd::Config { port, ..epmd::Config::default() };
+    let cookie = Cookie::new("functions").expect("a cookie");
+    let node = Node::builder(name).cookie(cookie).epmd_config(epmd).start().await.expect("the node starts");
+    node.export("math", "add", |(x, y): (i64, i64)| async move { Ok(x + y) });
+    node.export("math", "sleep", |(ms,): (u64,)| async move {
+        tokio::time::sleep(Duration::from_millis(ms)).await;
+        Ok(ms)
+    });
+    node.export("math", "fail", |(): ()| async move { Err::<(), _>(Raise::error(Term::atom("oops"))) });
+    node
+}
+
+fn mf(module: &str, function: &str) -> (Atom, Atom) {
+    (Atom::new(module), Atom::new(function))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_are_answered_in_any_order_and_abandoned() {
+    let (a, b) = pair("requests").await;
+    let mut me = a.process();
+    let rpc = a.rpc(b.name());
+    let mut ids = RequestIds::new();
+    for ms in [400_u64, 1, 100] {
+        ids.add(rpc.send_request(&me, "math", "sleep", (ms,)).await.expect("sent"), ms);
+    }
+    assert_eq!(ids.wait_response::<u64>(&mut me, Some(Duration::ZERO)).await, Ok(Response::None));
+    let mut order = Vec::new();
+    while let Some((label, response)) = ids.receive_response::<u64>(&mut me, AT_MOST).await.expect("in time") {
+        assert_eq!(response, Ok(label));
+        order.push(label);
+    }
+    assert_eq!(order, [1, 100, 400]);
+    assert!(ids.is_empty());
+    // A request that takes too long is abandoned: nothing of it comes later.
+    let slow = rpc.send_request(&me, "math", "sleep", (100,)).await.expect("sent");
+    let given_up = slow.receive_response::<u64>(&mut me, Some(Duration::from_millis(1))).await;
+    assert_eq!(given_up, Err(RpcError::Timeout));
+    let fails = rpc.send_request(&me, "math", "fail", ()).await.expect("sent");
+    let mail = me.receive().await.expect("it lives");
+    let response = fails.check_response::<()>(&mail).expect("nothing else can come");
+    assert!(
+        matches!(response, Err(RpcError::Remote { class: Class::Error, ref reason, .. }) if reason.is_atom("oops"))
+    );
+    assert!(slow.check_response::<u64>(&mail).is_none());
+    let after = rpc.send_request(&me, "math", "sleep", (200,)).await.expect("sent");
+    let mail = me.receive().await.expect("it lives");
+    assert_eq!(after.check_response::<u64>(&mail), Some(Ok(200)), "not the late answer of the abandoned one");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_run_beside_each_other() {
+    let (a, b) = pair("parallel").await;
+    a.connect(b.name().atom()).await.expect("it is there");
+    let slow = a.rpc(b.name()).async_call("math", "sleep", (200,)).expect("terms");
+    let slow = slow.nb_yield::<u64>(Duration::ZERO).await.expect_err("not yet");
+    assert_eq!(slow.yield_result::<u64>().await, Ok(200));
+    let calls = (0..10).map(|n| (Atom::new("math"), Atom::new("add"), (n, n)));
+    let doubled: Vec<_> = (0..10).map(|n| Ok(2 * n)).collect();
+    assert_eq!(a.parallel_eval::<i64, _>(calls).await, doubled);
+    let further = [tiebeam::etf::Encoded::of(&100).expect("a term")];
+    assert_eq!(a.pmap::<i64, _>(mf("math", "add"), &further, 1..5).await, Ok(vec![101, 102, 103, 104]));
+    assert!(a.pmap::<i64, _>(mf("math", "add"), &further, ["x"]).await.is_err());
+    assert_eq!(a.rpc(b.name()).block_call::<i64>("math", "add", (1, 2)).await, Ok(3));
+    assert_eq!(a.rpc(a.name()).block_call::<i64>("math", "add", (1, 2)).await, Ok(3));
+    let failed = a.rpc(b.name()).block_call::<()>("math", "fail", ()).await;
+    assert!(matches!(failed, Err(RpcError::Remote { class: Class::Exit, .. })), "{failed:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_go_to_a_name_on_many_nodes() {
+    let (a, b) = pair("gather").await;
+    a.connect(b.name().atom()).await.expect("it is there");
+    let mut there = b.process();
+    there.register("there").expect("a free name");
+    let (ours, theirs) = (a.name().atom(), b.name().atom());
+    assert_eq!(a.sbcast(a.this_and_visible(), "there", 1).await, Ok((vec![theirs], vec![ours])));
+    a.abcast(a.this_and_visible(), "there", 2).await.expect("terms");
+    for n in [1, 2] {
+        assert_eq!(there.receive().await.expect("it lives").decode::<i32>(), Ok(n));
+    }
+    let serving = tokio::spawn(async move {
+        for _ in 0..2 {
+            let (from, question): (tiebeam::Pid, Term) = match there.receive().await.expect("it lives").term() {
+                Ok(Term::Tuple(pair)) => (pair[0].as_pid().expect("a pid"), pair[1].clone()),
+                other => panic!("{other:?}"),
+            };
+            let answer = Term::tuple([Term::atom("there"), there.pid().node.into(), question]);
+            there.send(from, &answer).await.expect("connected");
+        }
+    });
+    let asked = a.multi_server_call::<i32>(a.this_and_visible(), "there", 3).await;
+    assert_eq!(asked, Ok((vec![3], vec![ours])));
+    assert_eq!(a.rpc(theirs).server_call::<i32>("there", Term::atom("there"), 4).await, Ok(4));
+    serving.await.expect("no panic");
+    let gone = a.rpc(theirs).server_call::<i32>("there", Term::atom("there"), 4).await;
+    assert_eq!(gone, Err(RpcError::NoConnection(theirs)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn processes_are_spawned_with_links_and_monitors() {
+    let (a, b) = pair("spawn").await;
+    let mut me = a.process();
+    me.trap_exit(true);
+    let rpc = a.rpc(b.name());
+    // Linked to a process that ends at once: the end still arrives.
+    for _ in 0..50 {
+        let pid = rpc.spawn_link(&mut me, "math", "nope", ()).await.expect("spawned");
+        assert_eq!(pid.node, b.name().atom());
+        let Mail::Exit(exit) = me.receive().await.expect("it lives") else { panic!("an exit was due") };
+        assert_eq!(exit.from, pid);
+        assert!(exit.reason.parts().is_some_and(|reason| reason[0].is_atom("undef")));
+    }
+    let (pid, reference) = rpc.spawn_monitor(&mut me, "math", "sleep", (1,)).await.expect("spawned");
+    let down = me.down(reference).await.expect("it lives");
+    assert_eq!(down.object(), Term::from(pid));
+    assert!(down.reason.is_atom("normal"));
+    let nowhere = a.rpc("nobody@127.0.0.1").spawn(&mut me, "math", "add", (1, 2)).await;
+    assert!(matches!(nowhere, Err(RpcError::NoConnection(_))), "{nowhere:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cookies_change_at_run_time_and_lists_tell_who_is_there() {
+    let (a, b) = pair("cookies").await;
+    let other = Cookie::new("other").expect("a cookie");
+    b.set_cookie(other.clone());
+    assert!(a.connect(b.name().atom()).await.is_err());
+    a.set_cookie_for(b.name().atom(), other.clone());
+    assert_eq!(a.get_cookie_for(b.name().atom()).reveal(), "other");
+    assert_eq!(a.get_cookie().reveal(), "functions");
+    assert!(a.ping(b.name().atom()).await);
+    assert_eq!(a.nodes_of(NodeKind::This), [a.name()]);
+    assert_eq!(a.nodes_of(NodeKind::Known), [a.name(), b.name()]);
+    assert!(a.nodes_of(NodeKind::Hidden).is_empty());
+    // Whoever is told of the end finds it so.
+    let mut events = a.monitor_nodes();
+    assert!(a.disconnect(b.name().atom()).await);
+    events.next().await;
+    assert!(a.nodes().is_empty());
+    assert!(!a.ping("nobody@127.0.0.1").await);
+}
