@@ -34,6 +34,11 @@ impl Replicas {
         rank
     }
 
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.ids.len()
+    }
+
     /// The id behind a short number, which this gave.
     pub(crate) fn id(&self, rank: Rank) -> &Term {
         &self.ids[rank.0 as usize]

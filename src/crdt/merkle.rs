@@ -246,15 +246,22 @@ impl MerkleMap {
 
     /// Makes the hashes that are missing.
     pub(crate) fn update_hashes(&mut self, replicas: &Replicas) {
-        self.update_branch(self.root, replicas);
+        self.update_some_hashes(replicas, usize::MAX);
     }
 
-    /// Recursion goes no deeper than a place has bits.
-    fn update_branch(&mut self, branch: Branch, replicas: &Replicas) -> [Option<u32>; 2] {
+    /// Makes the missing hashes of at most so many leaves; whether none is missing now.
+    pub(crate) fn update_some_hashes(&mut self, replicas: &Replicas, mut leaves: usize) -> bool {
+        let [hash, _] = self.update_branch(self.root, replicas, &mut leaves);
+        hash.is_some() || self.root == Branch::Empty
+    }
+
+    /// Recursion goes no deeper than a place has bits. Without leaves to spare the hash stays missing.
+    fn update_branch(&mut self, branch: Branch, replicas: &Replicas, leaves: &mut usize) -> [Option<u32>; 2] {
         match branch {
             Branch::Empty => [None; 2],
             Branch::Leaf(first) => {
-                if self.entry(first).hashes[0].is_none() {
+                if self.entry(first).hashes[0].is_none() && *leaves > 0 {
+                    *leaves -= 1;
                     let hashes = hash::leaf(self.leaf(first), replicas).map(Some);
                     self.entry_mut(first).hashes = hashes;
                 }
@@ -265,7 +272,11 @@ impl MerkleMap {
                 if hashes[0].is_some() {
                     return hashes;
                 }
-                let (left, right) = (self.update_branch(left, replicas), self.update_branch(right, replicas));
+                let sides = [left, right].map(|side| (side, self.update_branch(side, replicas, leaves)));
+                if sides.iter().any(|(side, hashes)| *side != Branch::Empty && hashes[0].is_none()) {
+                    return [None; 2];
+                }
+                let [(_, left), (_, right)] = sides;
                 let hashes = [0, 1].map(|flavour| Some(hash::inner(left[flavour], right[flavour])));
                 self.inners[number as usize].hashes = hashes;
                 hashes

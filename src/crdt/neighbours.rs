@@ -11,7 +11,11 @@ use crate::term::{Atom, Pid, Term};
 pub(super) struct Neighbour {
     /// As it is addressed: a pid, a name, `{name, node}`.
     pub(super) address: Term,
-    /// What it has seen, as far as it said so or we sent it; `None` until it first spoke.
+    /// The process that answered under this address.
+    pub(super) pid: Option<Pid>,
+    /// It is watched, so that we shall hear of its end.
+    pub(super) there: bool,
+    /// What that process has seen, as far as it said so or we sent it; `None` until it first spoke.
     pub(super) known: Option<Context>,
     /// The root hash that it had when it last spoke of it.
     pub(super) root: Option<Option<u32>>,
@@ -19,15 +23,38 @@ pub(super) struct Neighbour {
     pub(super) asked: Option<u64>,
     /// Our root when we sent it, as long as it asked for nothing.
     pub(super) asked_with: Option<Option<u32>>,
-    /// Since when a comparison that it began is under way.
-    pub(super) answering: Option<u64>,
+    /// The comparison that it began and that is under way.
+    pub(super) answering: Option<Answering>,
     /// Ticks in a row that had nothing to say; from the first one on it counts.
     pub(super) quiet: Option<u32>,
 }
 
+/// A comparison of a neighbour's, from our answer on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Answering {
+    /// When we answered, in milliseconds.
+    pub(super) since: u64,
+    /// Data was asked for, and will come. Without, the comparison may have ended there without a word.
+    pub(super) asked_for_data: bool,
+}
+
+/// An answer that needs no further word is waited for so long, in milliseconds.
+const BRIEFLY: u64 = 500;
+
 impl Neighbour {
     fn new(address: Term) -> Self {
-        Self { address, known: None, root: None, asked: None, asked_with: None, answering: None, quiet: None }
+        let pid = address.as_pid();
+        Self {
+            address,
+            pid,
+            there: false,
+            known: None,
+            root: None,
+            asked: None,
+            asked_with: None,
+            answering: None,
+            quiet: None,
+        }
     }
 
     pub(super) fn node(&self) -> Option<Atom> {
@@ -41,6 +68,19 @@ impl Neighbour {
     /// It is another process now, or will be.
     pub(super) fn forget(&mut self) {
         *self = Self::new(self.address.clone());
+    }
+
+    /// Whether a comparison that it began is under way: a new one would find the same.
+    pub(super) fn is_answered(&self, now: u64, patience: u64) -> bool {
+        self.answering.is_some_and(|answering| {
+            let limit = if answering.asked_for_data { patience } else { patience.min(BRIEFLY) };
+            now.saturating_sub(answering.since) < limit
+        })
+    }
+
+    /// Whether data that we asked it for has not come yet.
+    pub(super) fn waits_for_data(&self, now: u64, patience: u64) -> bool {
+        self.answering.is_some_and(|answering| answering.asked_for_data) && self.is_answered(now, patience)
     }
 }
 
@@ -69,15 +109,9 @@ impl Neighbours {
         self.all.iter_mut().find(|neighbour| neighbour.address == *address)
     }
 
-    /// The neighbour that a process is: told by its pid, or by its node where only one is there.
+    /// The neighbour that a process is.
     pub(super) fn of_pid(&mut self, pid: Pid) -> Option<&mut Neighbour> {
-        let address = Term::Pid(pid);
-        if let Some(at) = self.all.iter().position(|neighbour| neighbour.address == address) {
-            return self.all.get_mut(at);
-        }
-        let mut there = self.all.iter_mut().filter(|neighbour| neighbour.node() == Some(pid.node));
-        let one = there.next()?;
-        (there.next().is_none() && !matches!(one.address, Term::Pid(_))).then_some(one)
+        self.all.iter_mut().find(|neighbour| neighbour.pid == Some(pid))
     }
 
     pub(super) fn flavour(&self, node: Option<Atom>) -> Flavour {
@@ -96,7 +130,7 @@ pub(super) struct Pending {
     /// The first counter among the new dots; all after it are here too.
     first_new: Option<u64>,
     /// The last of the replaced dots of each replica.
-    replaced: Context,
+    pub(super) replaced: Context,
 }
 
 impl Pending {

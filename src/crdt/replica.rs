@@ -8,9 +8,9 @@ use super::diff::{DEPTH, Step, View};
 use super::dots::{Claim, Context};
 use super::elements::Elements;
 use super::hash::Flavour;
-use super::neighbours::{Neighbours, Pending};
+use super::neighbours::{Answering, Neighbours, Pending};
 use super::state::{Change, State, Written};
-use super::tree::{Continuation, Loc};
+use super::tree::{Continuation, Loc, Tree};
 use crate::term::{Pid, Term};
 
 /// One round of a comparison, `%DeltaCrdt.CausalCrdt.Diff{}`.
@@ -29,9 +29,8 @@ pub(crate) struct Diff {
 #[derive(Debug, Clone)]
 pub(crate) struct Data {
     pub(crate) dots: Claim,
-    pub(crate) value: Vec<(Term, Elements)>,
-    /// The keys it speaks of: those without a value are gone.
-    pub(crate) keys: Vec<Term>,
+    /// The keys it speaks of, each once; those without elements are gone.
+    pub(crate) keys: Vec<(Term, Option<Elements>)>,
 }
 
 /// Everything that replicas say to each other.
@@ -60,11 +59,19 @@ pub(crate) struct Settings {
     pub(crate) max_sync_size: usize,
     /// After so many milliseconds without an answer a comparison is given up.
     pub(crate) patience: u64,
+    /// Answers as Elixir's replicas do: with what is there now, under the context that the comparison began with.
+    #[cfg(test)]
+    pub(crate) as_elixir: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { max_sync_size: 20_000, patience: 10_000 }
+        Self {
+            max_sync_size: 20_000,
+            patience: 10_000,
+            #[cfg(test)]
+            as_elixir: false,
+        }
     }
 }
 
@@ -99,10 +106,31 @@ impl Replica {
         self.neighbours.all.iter().map(|neighbour| &neighbour.address)
     }
 
+    /// A neighbour is watched from now on: nothing is known of who is there.
+    pub(crate) fn handle_up(&mut self, address: &Term) {
+        if let Some(neighbour) = self.neighbours.get(address) {
+            neighbour.forget();
+            neighbour.there = true;
+        }
+    }
+
     /// A neighbour's process ended, or its node is gone.
     pub(crate) fn handle_down(&mut self, address: &Term) {
         if let Some(neighbour) = self.neighbours.get(address) {
             neighbour.forget();
+        }
+    }
+
+    /// Something that was to be sent there was not: what it has is no longer known.
+    pub(crate) fn handle_unsent(&mut self, to: &Term) {
+        let neighbour = match to {
+            Term::Pid(pid) => self.neighbours.of_pid(*pid),
+            _ => self.neighbours.get(to),
+        };
+        if let Some(neighbour) = neighbour {
+            let there = neighbour.there;
+            neighbour.forget();
+            neighbour.there = there;
         }
     }
 
@@ -130,11 +158,13 @@ impl Replica {
         !self.pending.keys.is_empty()
     }
 
-    /// Sends the writes since the last time to every neighbour that can take them as they are; the others get them by
-    /// comparison.
-    pub(crate) fn push(&mut self) -> Vec<Outgoing> {
+    /// Sends the writes since the last time to every neighbour that can take them as they are, and whose connection is
+    /// not full; the others get them by comparison.
+    pub(crate) fn push(&mut self, has_room: impl Fn(&Term) -> bool) -> Vec<Outgoing> {
         let pending = std::mem::take(&mut self.pending);
-        if pending.keys.is_empty() || pending.keys.len() > PUSHED_AT_ONCE {
+        // What was replaced before the context came to it must not be claimed: there may be more before it.
+        let claimable = self.state.context.covers(&pending.replaced);
+        if pending.keys.is_empty() || pending.keys.len() > PUSHED_AT_ONCE || !claimable {
             return Vec::new();
         }
         let me = self.state.me;
@@ -144,24 +174,27 @@ impl Replica {
         for at in 0..self.neighbours.all.len() {
             let flavour = self.neighbours.flavour(self.neighbours.all[at].node());
             let neighbour = &mut self.neighbours.all[at];
+            // Sent to the process, not to the name: another one that has it by then would take the claim for its own.
+            let Some(pid) = neighbour.pid.filter(|_| neighbour.there && has_room(&neighbour.address)) else { continue };
             if let Some(known) = neighbour.known.as_mut().filter(|known| pending.follows(known, me)) {
                 known.union(&claim);
-                out.push(Outgoing { to: neighbour.address.clone(), flavour, message: data.clone() });
+                out.push(Outgoing { to: Term::Pid(pid), flavour, message: data.clone() });
             }
         }
         out
     }
 
     /// Begins comparisons with the neighbours that are there, where one may find something.
-    pub(crate) fn tick(&mut self, now: u64, is_there: impl Fn(&Term) -> bool) -> Vec<Outgoing> {
+    pub(crate) fn tick(&mut self, now: u64) -> Vec<Outgoing> {
         self.state.update_hashes();
+        self.state.claim_early(now, 3 * self.settings.patience);
         let mut out = Vec::new();
         for at in 0..self.neighbours.all.len() {
             let flavour = self.neighbours.flavour(self.neighbours.all[at].node());
             let root = self.state.map.root_hash(flavour);
             let patience = self.settings.patience;
             let neighbour = &mut self.neighbours.all[at];
-            if neighbour.address == Term::Pid(self.me) || !is_there(&neighbour.address) {
+            if neighbour.address == Term::Pid(self.me) || !neighbour.there {
                 continue;
             }
             if neighbour.asked.is_some_and(|asked| now.saturating_sub(asked) < patience) {
@@ -194,15 +227,49 @@ impl Replica {
         self.neighbours.learn_flavour(from.node, flavour);
     }
 
-    /// Takes what another replica says; `local` is the local time in nanoseconds, `now` in milliseconds.
-    pub(crate) fn handle(&mut self, message: Message, now: u64, local: i64) -> (Vec<Outgoing>, Vec<Change>) {
+    /// Takes what another replica says, the process `sender` where that is known; `local` is the local time in
+    /// nanoseconds, `now` in milliseconds.
+    pub(crate) fn handle(
+        &mut self,
+        message: Message,
+        sender: Option<Pid>,
+        now: u64,
+        local: i64,
+    ) -> (Vec<Outgoing>, Vec<Change>) {
+        self.learn_pid(&message, sender);
         match message {
-            Message::Diff(diff) => (self.handle_diff(diff, now), Vec::new()),
-            Message::GetDiff(diff, keys) => (self.handle_get_diff(diff, keys), Vec::new()),
-            Message::Data(data) => (Vec::new(), self.handle_data(&data, local)),
+            Message::Diff(diff) => (self.handle_diff(diff, sender, now), Vec::new()),
+            Message::GetDiff(diff, keys) => (self.handle_get_diff(diff, keys, sender), Vec::new()),
+            Message::Data(data) => {
+                let changes = self.join(&data, 0..data.keys.len(), local);
+                self.joined(&data);
+                (Vec::new(), changes)
+            }
             Message::Ack(address) => {
                 self.handle_ack(&address);
                 (Vec::new(), Vec::new())
+            }
+        }
+    }
+
+    /// Who answers under a neighbour's address is the neighbour.
+    fn learn_pid(&mut self, message: &Message, sender: Option<Pid>) {
+        let address = match message {
+            Message::Diff(diff) | Message::GetDiff(diff, _) if diff.originator == self.me => &diff.from,
+            Message::Ack(address) => address,
+            Message::Diff(_) | Message::GetDiff(..) | Message::Data(_) => return,
+        };
+        let Some(sender) = sender.filter(|sender| *sender != self.me) else { return };
+        let home = self.me.node;
+        if let Some(neighbour) = self.neighbours.get(address) {
+            if neighbour.pid != Some(sender) && neighbour.node().unwrap_or(home) == sender.node {
+                if neighbour.pid.is_some() {
+                    let there = neighbour.there;
+                    neighbour.forget();
+                    neighbour.there = there;
+                }
+                // One that is addressed by its pid is nobody else.
+                neighbour.pid.get_or_insert(sender);
             }
         }
     }
@@ -217,7 +284,7 @@ impl Replica {
         }
     }
 
-    fn handle_diff(&mut self, diff: Diff, now: u64) -> Vec<Outgoing> {
+    fn handle_diff(&mut self, diff: Diff, sender: Option<Pid>, now: u64) -> Vec<Outgoing> {
         let Diff { continuation, dots, originator, from, to } = diff;
         let Some(continuation) = continuation else { return Vec::new() };
         // From here on as seen from us.
@@ -225,9 +292,13 @@ impl Replica {
         let begins = matches!(&continuation.trees[..], [(Loc::ROOT, _)] if continuation.keys.is_empty());
         let theirs = originator != self.me;
         if theirs && begins && self.is_answering(&diff, &continuation, now) {
-            return ack(self.me, &diff);
+            // Not acknowledged: that would say that both are equal.
+            return Vec::new();
         }
         self.state.update_hashes();
+        if theirs && begins {
+            self.take_context_of_equal(&diff, &continuation);
+        }
         let node = diff.to.as_pid().map(|pid| pid.node).or_else(|| diff.to.as_tuple()?.get(1)?.as_atom());
         let flavour = self.neighbours.flavour(node);
         let step = self.view(flavour).go_on(&continuation, DEPTH);
@@ -236,23 +307,41 @@ impl Replica {
                 diff.continuation = Some(continuation);
                 vec![Outgoing { to: diff.to.clone(), flavour, message: Message::Diff(diff) }]
             }
-            Step::Keys(keys) => {
+            Step::Keys(mut keys) => {
+                keys.retain(|key| !is_partial(key));
                 let mut out = Vec::new();
                 if theirs {
                     let asks = !keys.is_empty();
                     if let Some(neighbour) = self.neighbours.of_pid(originator) {
-                        // Until the data is here, there is no use in comparing again.
-                        neighbour.answering = asks.then_some(now);
+                        if neighbour.waits_for_data(now, self.settings.patience) {
+                            return Vec::new();
+                        }
+                        neighbour.answering = asks.then_some(Answering { since: now, asked_for_data: true });
                     }
                     if asks {
                         let message = Message::GetDiff(diff.clone(), keys);
                         out.push(Outgoing { to: diff.to.clone(), flavour, message });
                     }
                 } else if !keys.is_empty() {
-                    out.extend(self.answer(&diff.to.clone(), keys));
+                    out.extend(self.answer(&diff, keys, sender));
                 }
                 out.extend(self.acknowledge(&diff));
                 out
+            }
+        }
+    }
+
+    /// Who has the same as we may be believed what it has seen: all of it that is not here is gone there, too.
+    fn take_context_of_equal(&mut self, diff: &Diff, continuation: &Continuation) {
+        let [(_, tree)] = &continuation.trees[..] else { return };
+        let flavour = self.neighbours.flavour(Some(diff.originator.node));
+        let equal = match tree {
+            Tree::Inner { hash, .. } | Tree::Leaf { hash, .. } => *hash == self.state.map.root_hash(flavour),
+            Tree::Empty | Tree::Partial(_) => false,
+        };
+        if let (true, Claim::Map(context)) = (equal, &diff.dots) {
+            if !self.state.context.covers(context) {
+                self.state.take_context(&diff.dots);
             }
         }
     }
@@ -264,35 +353,46 @@ impl Replica {
         let mut known = neighbour.known.take().unwrap_or_default();
         diff.dots.fold_into(&mut known);
         neighbour.known = Some(known);
-        if let [(_, tree)] = &continuation.trees[..] {
-            neighbour.root = Some(tree.hash());
+        match &continuation.trees[..] {
+            [(_, Tree::Partial(_))] => {}
+            [(_, tree)] => neighbour.root = Some(tree.hash()),
+            _ => {}
         }
-        if neighbour.answering.is_some_and(|since| now.saturating_sub(since) < patience) {
+        if neighbour.is_answered(now, patience) {
             return true;
         }
-        neighbour.answering = Some(now);
+        neighbour.answering = Some(Answering { since: now, asked_for_data: false });
         false
     }
 
-    fn handle_get_diff(&mut self, diff: Diff, keys: Vec<Term>) -> Vec<Outgoing> {
+    fn handle_get_diff(&mut self, diff: Diff, keys: Vec<Term>, sender: Option<Pid>) -> Vec<Outgoing> {
         let diff = Diff { from: diff.to, to: diff.from, ..diff };
-        let mut out = self.answer(&diff.to, keys);
+        let mut out = self.answer(&diff, keys, sender);
         out.extend(self.acknowledge(&diff));
         out
     }
 
-    /// Sends what we have under these keys, and with it whatever the context claims beyond what the other has.
-    fn answer(&mut self, to: &Term, mut keys: Vec<Term>) -> Vec<Outgoing> {
+    /// Sends what we have under these keys, and with it whatever the context claims beyond what the other has. It goes to
+    /// the process that asked: another one of its name has not seen what this one has.
+    fn answer(&mut self, diff: &Diff, mut keys: Vec<Term>, sender: Option<Pid>) -> Vec<Outgoing> {
+        let to = sender.map_or_else(|| diff.to.clone(), Term::Pid);
+        #[cfg(test)]
+        if self.settings.as_elixir {
+            let message = Message::Data(data(&self.state, keys, diff.dots.clone()));
+            return vec![Outgoing { to, flavour: Flavour::default(), message }];
+        }
         let context = self.state.context.clone();
         let node = to.as_pid().map(|pid| pid.node).or_else(|| to.as_tuple()?.get(1)?.as_atom());
         let flavour = self.neighbours.flavour(node);
-        let neighbour = match to {
+        let neighbour = match &to {
             Term::Pid(pid) => self.neighbours.of_pid(*pid),
-            _ => self.neighbours.get(to),
+            _ => None,
         };
         let known = neighbour.as_ref().and_then(|neighbour| neighbour.known.clone()).unwrap_or_default();
         if let Some(neighbour) = neighbour {
-            neighbour.known.get_or_insert_default().union(&context);
+            if neighbour.there {
+                neighbour.known.get_or_insert_default().union(&context);
+            }
             neighbour.asked_with = None;
         }
         let asked: hashbrown::HashSet<&Term> = keys.iter().collect();
@@ -306,7 +406,8 @@ impl Replica {
     }
 
     /// Large answers go in pieces, write after write of each replica, so that each piece claims no more than what came
-    /// with it and before it; the whole claim comes last, with the keys that are gone.
+    /// with it and before it; the whole claim comes last, with the keys that are gone. Writes that the context has not
+    /// come to yet go with the last: one may not claim what is before them.
     fn in_chunks(&self, keys: Vec<Term>, known: &Context, context: Context) -> Vec<Data> {
         let limit = self.settings.max_sync_size.max(1);
         if keys.len() <= limit {
@@ -314,10 +415,16 @@ impl Replica {
         }
         let (mut new, mut rest) = (Vec::new(), Vec::new());
         for key in keys {
-            let dots = self.state.map.get(&key).into_iter().flat_map(Elements::dots);
-            let before = new.len();
-            new.extend(dots.filter(|dot| !known.contains(*dot)).map(|dot| (dot, key.clone())));
-            if new.len() == before {
+            let (mut any, mut early) = (false, false);
+            for dot in self.state.map.get(&key).into_iter().flat_map(Elements::dots) {
+                if !context.contains(dot) {
+                    early = true;
+                } else if !known.contains(dot) {
+                    any = true;
+                    new.push((dot, key.clone()));
+                }
+            }
+            if early || !any {
                 rest.push(key);
             }
         }
@@ -333,22 +440,22 @@ impl Replica {
         chunks
     }
 
-    fn handle_data(&mut self, data: &Data, local: i64) -> Vec<Change> {
+    /// Joins some of the keys of what another replica sent, by their places; [`Replica::joined`] follows when all are.
+    pub(crate) fn join(&mut self, data: &Data, keys: std::ops::Range<usize>, local: i64) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for (key, value) in data.keys.get(keys).into_iter().flatten() {
+            changes.extend(self.state.join_key(key, value.as_ref(), &data.dots, local));
+        }
+        changes
+    }
+
+    /// All that another replica sent has been joined: what it claims counts as seen.
+    pub(crate) fn joined(&mut self, data: &Data) {
         for neighbour in &mut self.neighbours.all {
             // Data does not say whose it is; comparing once too often does no harm.
             neighbour.answering = None;
         }
-        let values: hashbrown::HashMap<&Term, &Elements> = data.value.iter().map(|(key, value)| (key, value)).collect();
-        let mut changes = Vec::new();
-        let mut seen = hashbrown::HashSet::with_capacity(data.keys.len());
-        // A value whose key is not listed would be invisible to comparisons: it is listed.
-        for key in data.keys.iter().chain(data.value.iter().map(|(key, _)| key)) {
-            if seen.insert(key) {
-                changes.extend(self.state.join_key(key, values.get(key).copied(), &data.dots, local));
-            }
-        }
         self.state.take_context(&data.dots);
-        changes
     }
 
     fn acknowledge(&mut self, diff: &Diff) -> Vec<Outgoing> {
@@ -375,36 +482,23 @@ fn ack(me: Pid, diff: &Diff) -> Vec<Outgoing> {
 /// removed again.
 fn data_within(state: &State, keys: Vec<Term>, claim: &Context) -> Data {
     let mut data = data(state, keys, Claim::Map(claim.clone()));
-    data.value.retain_mut(|(_, elements)| match elements.within(claim) {
-        Some(within) => {
-            *elements = within;
-            true
-        }
-        None => false,
-    });
+    for (_, elements) in &mut data.keys {
+        *elements = elements.take().and_then(|elements| elements.within(claim));
+    }
     data
 }
 
 /// What a state has under these keys.
 fn data(state: &State, keys: Vec<Term>, dots: Claim) -> Data {
     let mut seen = hashbrown::HashSet::with_capacity(keys.len());
-    let mut value = Vec::with_capacity(keys.len());
-    for key in &keys {
-        let elements = if seen.insert(key) { state.map.get(key) } else { None };
-        if let Some(elements) = elements {
-            value.push((key.clone(), elements.clone()));
-        }
-    }
-    drop(seen);
-    Data { dots, value, keys }
+    let keys = keys.into_iter().filter(|key| seen.insert(key.clone())).map(|key| {
+        let elements = state.map.get(&key).cloned();
+        (key, elements)
+    });
+    Data { dots, keys: keys.collect() }
 }
 
-impl Message {
-    /// Of how many keys the data speaks, if it is data.
-    pub(crate) fn data_keys(&self) -> Option<usize> {
-        match self {
-            Self::Data(data) => Some(data.keys.len()),
-            Self::Diff(_) | Self::GetDiff(..) | Self::Ack(_) => None,
-        }
-    }
+/// Peers crash on such a key.
+pub(crate) fn is_partial(key: &Term) -> bool {
+    key.as_tuple().is_some_and(|tuple| tuple.len() == 2 && tuple.first().is_some_and(|tag| tag.is_atom("partial")))
 }

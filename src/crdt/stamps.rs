@@ -38,9 +38,9 @@ impl Stamps {
             Stamp::Nanos(nanos) => Some(*nanos),
             Stamp::Other(_) => None,
         });
-        let after = replaced.max().unwrap_or(START).max(self.last).saturating_add(1);
-        self.last = local.saturating_add(self.offset).max(after);
-        Stamp::Nanos(self.last)
+        self.last = local.saturating_add(self.offset).max(self.last.saturating_add(1));
+        // An absurd stamp is exceeded where it stands, and nowhere else.
+        Stamp::Nanos(replaced.max().map_or(self.last, |replaced| self.last.max(replaced.saturating_add(1))))
     }
 }
 
@@ -60,5 +60,6 @@ mod tests {
         stamps.see(&absurd, 1001);
         assert_eq!(stamps.next(1002, [].iter()), Stamp::Nanos(START + 502));
         assert_eq!(stamps.next(1003, [&absurd].into_iter()), Stamp::Nanos(1_700_000_000_000_000_001));
+        assert_eq!(stamps.next(1004, [].iter()), Stamp::Nanos(START + 504));
     }
 }

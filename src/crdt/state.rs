@@ -1,6 +1,6 @@
 //! `DeltaCrdt.AWLWWMap`: a map in which adds win over concurrent removes, and the last write is read.
 
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 
 use super::dots::{Claim, Context, Dot, Rank, Replicas};
 use super::elements::{Element, Elements, join};
@@ -33,8 +33,13 @@ pub(crate) struct State {
     pub(crate) context: Context,
     pub(crate) map: MerkleMap,
     /// Dots that were replaced here before the context came to them: a peer's answer may run ahead of what it claims.
-    early: HashSet<Dot>,
+    /// With the time when that was first looked at.
+    early: HashMap<Dot, Option<u64>>,
     stamps: Stamps,
+    /// How often anything changed.
+    pub(crate) changes: u64,
+    /// The keys that changed since the storage last looked, where there is one.
+    pub(crate) touched: Option<HashSet<Term>>,
 }
 
 impl State {
@@ -47,8 +52,10 @@ impl State {
             replicas,
             context: Context::default(),
             map: MerkleMap::default(),
-            early: HashSet::new(),
+            early: HashMap::new(),
             stamps: Stamps::new(local),
+            changes: 0,
+            touched: None,
         }
     }
 
@@ -62,28 +69,32 @@ impl State {
         let old = self.map.get(key);
         let stamps = old.into_iter().flat_map(|old| old.iter().map(|(element, _)| &element.stamp));
         let stamp = self.stamps.next(local, stamps);
-        let changed = old.map(Elements::value) != Some(&value);
+        let changed = read(old) != Some(&value).filter(|value| !value.is_atom("nil"));
         let replaced: Vec<Dot> = old.map(|old| old.dots().collect()).unwrap_or_default();
         self.replace(&replaced);
         let counter = self.context.get(self.me) + 1;
         let dot = Dot { replica: self.me, counter };
         self.context.raise(dot);
         let change = changed.then(|| Change { key: key.clone(), value: Some(value.clone()) });
+        self.touch(key);
         self.map.put(key, Elements::One(Element { value, stamp }, dot));
         Written { new: Some(counter), replaced, change }
     }
 
     /// Removes a key; one that is not there is nothing.
     pub(crate) fn remove(&mut self, key: &Term) -> Option<Written> {
-        let replaced: Vec<Dot> = self.map.get(key)?.dots().collect();
+        let old = self.map.get(key)?;
+        let replaced: Vec<Dot> = old.dots().collect();
+        let change = read(Some(old)).map(|_was| Change { key: key.clone(), value: None });
         self.replace(&replaced);
+        self.touch(key);
         self.map.remove(key);
-        Some(Written { new: None, replaced, change: Some(Change { key: key.clone(), value: None }) })
+        Some(Written { new: None, replaced, change })
     }
 
     fn replace(&mut self, dots: &[Dot]) {
         let early = dots.iter().filter(|dot| !self.context.contains(**dot));
-        self.early.extend(early.copied());
+        self.early.extend(early.map(|dot| (*dot, None)));
     }
 
     /// Joins what another replica says of some keys. The union of contexts is made at the end, by
@@ -103,20 +114,23 @@ impl State {
         if mine.zip(theirs).is_some_and(|(mine, theirs)| mine.same(theirs)) {
             return None;
         }
-        let joined = join(mine, |dot| self.context.contains(dot) || self.early.contains(&dot), theirs, claimed);
+        let joined = join(mine, |dot| self.context.contains(dot) || self.early.contains_key(&dot), theirs, claimed);
         match (mine, joined) {
             (None, None) => None,
             (Some(mine), Some(joined)) if mine.same(&joined) => None,
             (mine, Some(joined)) => {
                 let value = joined.value();
-                let changed = mine.map(Elements::value) != Some(value);
+                let changed = read(mine) != read(Some(&joined));
                 let change = changed.then(|| Change { key: key.clone(), value: Some(value.clone()) });
+                self.touch(key);
                 self.map.put(key, joined);
                 change
             }
-            (Some(_), None) => {
+            (Some(mine), None) => {
+                let change = read(Some(mine)).map(|_was| Change { key: key.clone(), value: None });
+                self.touch(key);
                 self.map.remove(key);
-                Some(Change { key: key.clone(), value: None })
+                change
             }
         }
     }
@@ -124,10 +138,27 @@ impl State {
     /// What the other has seen counts as seen.
     pub(crate) fn take_context(&mut self, claimed: &Claim) {
         claimed.fold_into(&mut self.context);
+        self.changes += 1;
         if !self.early.is_empty() {
             let context = &self.context;
-            self.early.retain(|dot| !context.contains(*dot));
+            self.early.retain(|dot, _| !context.contains(*dot));
         }
+    }
+
+    /// Replaced dots that no context has come to for so long are claimed all the same, with what was before them, as
+    /// peers do at once: their writer is gone, and without it the removal would never be told.
+    pub(crate) fn claim_early(&mut self, now: u64, patience: u64) {
+        if self.early.is_empty() {
+            return;
+        }
+        for (dot, since) in &mut self.early {
+            if now.saturating_sub(*since.get_or_insert(now)) > patience {
+                self.context.raise(*dot);
+                self.changes += 1;
+            }
+        }
+        let context = &self.context;
+        self.early.retain(|dot, _| !context.contains(*dot));
     }
 
     /// Keys with a write that `known` lacks.
@@ -135,11 +166,29 @@ impl State {
         if known.covers(&self.context) {
             return Vec::new();
         }
-        let unseen = |elements: &Elements| elements.dots().any(|dot| !known.contains(dot));
+        let unseen =
+            |elements: &Elements| elements.dots().any(|dot| self.context.contains(dot) && !known.contains(dot));
         self.map.iter().filter(|(_, elements)| unseen(elements)).map(|(key, _)| key.clone()).collect()
     }
 
     pub(crate) fn update_hashes(&mut self) {
         self.map.update_hashes(&self.replicas);
     }
+
+    /// Makes some of the hashes that are missing, of so many leaves; whether all are made.
+    pub(crate) fn update_some_hashes(&mut self, leaves: usize) -> bool {
+        self.map.update_some_hashes(&self.replicas, leaves)
+    }
+
+    fn touch(&mut self, key: &Term) {
+        self.changes += 1;
+        if let Some(touched) = &mut self.touched {
+            touched.insert(key.clone());
+        }
+    }
+}
+
+/// What is read of a key, as diffs have it: `nil` is nothing.
+fn read(elements: Option<&Elements>) -> Option<&Term> {
+    elements.map(Elements::value).filter(|value| !value.is_atom("nil"))
 }

@@ -53,7 +53,8 @@ impl DeltaCrdtBuilder {
         self
     }
 
-    /// Called with each list of changes, in order; it must not block. [`DeltaCrdt::diffs`] is the same as a stream.
+    /// Called with each list of changes, in order, one after the other, by one of those who write; it must not block. It may
+    /// write itself: what that changes is told next. [`DeltaCrdt::diffs`] is the same as a stream.
     pub fn on_diffs(mut self, callback: impl Fn(&[Diff]) + Send + Sync + 'static) -> Self {
         self.on_diffs = Some(Box::new(callback));
         self
@@ -79,7 +80,8 @@ impl DeltaCrdtBuilder {
             streams: Mutex::default(),
             told: AtomicBool::new(false),
             ended: AtomicBool::new(false),
-            order: Mutex::default(),
+            untold: Mutex::default(),
+            telling: Mutex::default(),
         });
         let crdt = DeltaCrdt { node: self.node.clone(), shared: Arc::clone(&shared) };
         let local = self.node.extension::<Local>();

@@ -25,13 +25,15 @@ mod wire;
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 pub use self::builder::DeltaCrdtBuilder;
 pub use self::client::Remote;
-use crate::crdt::{Change, Replica};
+use hashbrown::HashMap;
+
+use crate::crdt::{Change, Replica, is_partial};
 use crate::etf::Encoded;
 use crate::node::Node;
 use crate::process::Dest;
@@ -72,7 +74,7 @@ pub enum DeltaCrdtError {
     Serde(#[from] crate::serde::Error),
 }
 
-/// Called with every list of diffs, in order, by whoever made the change; it must not block.
+/// Called with every list of diffs, in order, one after the other; it must not block.
 pub(crate) type OnDiffs = Box<dyn Fn(&[Diff]) + Send + Sync>;
 
 /// What the process and the handles share.
@@ -85,8 +87,10 @@ pub(crate) struct Shared {
     /// The process knows already that there are writes to be told of.
     told: AtomicBool,
     ended: AtomicBool,
-    /// Keeps callbacks in the order of the changes.
-    order: Mutex<()>,
+    /// What the callback has not been told of yet, in the order of the changes.
+    untold: Mutex<VecDeque<Vec<Diff>>>,
+    /// Held by whoever tells it.
+    telling: Mutex<()>,
 }
 
 impl std::fmt::Debug for Shared {
@@ -115,31 +119,53 @@ impl Shared {
 
     /// Changes the replica, and tells of what changed.
     fn change<T>(&self, act: impl FnOnce(&mut Replica) -> (T, Vec<Change>)) -> T {
-        let listened =
-            self.on_diffs.is_some() || !self.streams.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
-        if !listened {
-            return act(&mut self.write()).0;
+        let mut replica = self.write();
+        let (result, changes) = act(&mut replica);
+        if changes.is_empty() {
+            return result;
         }
-        let _in_order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
-        let (result, changes) = act(&mut self.write());
-        if !changes.is_empty() {
-            let diffs: Vec<Diff> = changes.into_iter().map(Diff::from).collect();
-            self.publish(&diffs);
+        // Still under the lock, so that all are told in the order of the changes.
+        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.on_diffs.is_none() && streams.is_empty() {
+            return result;
         }
-        result
-    }
-
-    fn publish(&self, diffs: &[Diff]) {
-        if let Some(on_diffs) = &self.on_diffs {
-            on_diffs(diffs);
-        }
-        self.streams.lock().unwrap_or_else(PoisonError::into_inner).retain(|stream| match stream.upgrade() {
+        let diffs: Vec<Diff> = changes.into_iter().map(Diff::from).collect();
+        streams.retain(|stream| match stream.upgrade() {
             Some(queue) => {
-                queue.push(diffs);
+                queue.push(&diffs);
                 true
             }
             None => false,
         });
+        drop(streams);
+        if self.on_diffs.is_some() {
+            self.untold.lock().unwrap_or_else(PoisonError::into_inner).push_back(diffs);
+        }
+        drop(replica);
+        self.tell();
+        result
+    }
+
+    /// Calls back for all that has not been told of. One at a time does; a callback that writes finds itself telling, and
+    /// what it wrote is told of next.
+    fn tell(&self) {
+        let Some(on_diffs) = &self.on_diffs else { return };
+        let next = || self.untold.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        loop {
+            let telling = match self.telling.try_lock() {
+                Ok(telling) => telling,
+                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) => return,
+            };
+            while let Some(diffs) = next() {
+                on_diffs(&diffs);
+            }
+            drop(telling);
+            // What came since the last look was left to us.
+            if self.untold.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
+                return;
+            }
+        }
     }
 
     fn end(&self) {
@@ -255,12 +281,24 @@ impl DeltaCrdt {
             return Err(DeltaCrdtError::Key);
         }
         let local = self.shared.local();
+        let repeats = operations.len() > 1 && {
+            let mut keys = hashbrown::HashSet::with_capacity(operations.len());
+            !operations.iter().all(|operation| keys.insert(operation.key()))
+        };
         let pending = self.shared.change(|replica| {
+            let mut before: HashMap<Term, Option<Term>> = HashMap::new();
+            if repeats {
+                let was = |key: &Term| replica.state.get(key).filter(|value| !value.is_atom("nil")).cloned();
+                before.extend(operations.iter().map(|operation| (operation.key().clone(), was(operation.key()))));
+            }
             let changes = operations.into_iter().filter_map(|operation| match operation {
                 Operation::Add(key, value) => replica.add(&key, value, local),
                 Operation::Remove(key) => replica.remove(&key),
             });
-            let changes = changes.collect();
+            let mut changes: Vec<Change> = changes.collect();
+            if repeats {
+                changes = net(changes, &mut before);
+            }
             (replica.has_pending(), changes)
         });
         if pending && !self.shared.told.swap(true, Ordering::AcqRel) {
@@ -284,9 +322,17 @@ impl DeltaCrdt {
     }
 }
 
-/// Peers crash on such a key.
-fn is_partial(key: &Term) -> bool {
-    key.as_tuple().is_some_and(|tuple| tuple.len() == 2 && tuple.first().is_some_and(|tag| tag.is_atom("partial")))
+/// Of several changes of a key the last, unless it is what was there before.
+fn net(changes: Vec<Change>, before: &mut HashMap<Term, Option<Term>>) -> Vec<Change> {
+    let mut net: Vec<Change> = Vec::new();
+    for change in changes.into_iter().rev() {
+        let Some(was) = before.remove(&change.key) else { continue };
+        if was != change.value.clone().filter(|value| !value.is_atom("nil")) {
+            net.push(change);
+        }
+    }
+    net.reverse();
+    net
 }
 
 /// A neighbour's address as it stands in messages.

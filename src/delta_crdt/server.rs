@@ -6,27 +6,58 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use hashbrown::HashMap;
+use tokio::task::AbortHandle;
 
 use super::{DeltaCrdt, Diff, Operation, Shared, wire};
-use crate::crdt::{Outgoing, Replica};
+use crate::crdt::{Data, Message, Outgoing};
 use crate::etf::Encoded;
 use crate::gen_server::{Context, GenServer, Reply, serve};
 use crate::node::Node;
+use crate::process::outbox::Outbox;
 use crate::process::{Dest, Exit, From, Mail, Process};
 use crate::signal::{Signal, Target};
-use crate::term::{List, Map, Ref, Term, atom::known};
+use crate::term::{Atom, List, Map, Pid, Ref, Term, atom::known};
 
 pub(super) struct Server {
     crdt: DeltaCrdt,
     interval: Duration,
-    monitors: HashMap<Term, Ref>,
+    watched: HashMap<Term, Watch>,
+    /// The next tick.
+    timer: Option<AbortHandle>,
+}
+
+/// A neighbour that is monitored.
+struct Watch {
+    monitor: Ref,
+    /// The connection that the monitor stands on. What says what a neighbour has seen is sent over no other: if this one
+    /// is gone, so may be what was sent before, and the monitor will tell.
+    outbox: Option<Arc<Outbox>>,
+}
+
+/// Keys that are joined before others may read and write again.
+const JOINED_AT_ONCE: usize = 2_000;
+
+/// Leaves that are hashed before others may write again.
+const HASHED_AT_ONCE: usize = 10_000;
+
+/// More replicas than that is no cluster, but somebody who makes them up.
+const MAX_REPLICAS: usize = 1 << 20;
+
+impl Drop for Server {
+    /// However it ends, nobody waits for it any longer.
+    fn drop(&mut self) {
+        if let Some(timer) = self.timer.take() {
+            timer.abort();
+        }
+        self.shared().end();
+    }
 }
 
 impl Server {
     pub(super) fn start(node: &Node, shared: Arc<Shared>, process: Process, interval: Duration) {
         process.trap_exit(true);
         let crdt = DeltaCrdt { node: node.clone(), shared };
-        let server = Self { crdt, interval, monitors: HashMap::new() };
+        let server = Self { crdt, interval, watched: HashMap::new(), timer: None };
         let context_node = node.clone();
         node.run(process, move |process| serve(server, Context::new(context_node, process)));
     }
@@ -36,63 +67,122 @@ impl Server {
     }
 
     /// Compares with every neighbour that is there.
-    fn tick(&mut self, process: &Process) {
+    async fn tick(&mut self, process: &Process) {
         let addresses: Vec<Term> = self.shared().read().neighbours().cloned().collect();
         for address in addresses {
-            if self.monitors.contains_key(&address) || address == Term::Pid(process.pid()) {
-                continue;
-            }
-            if let Some(Ok(reference)) = Dest::from_term(&address).map(|dest| process.monitor(dest)) {
-                self.monitors.insert(address, reference);
+            if !self.watched.contains_key(&address) && address != Term::Pid(process.pid()) {
+                self.watch(address, process);
             }
         }
+        while !self.shared().write().state.update_some_hashes(HASHED_AT_ONCE) {
+            tokio::task::yield_now().await;
+        }
         let now = self.shared().now();
-        let out = self.shared().write().tick(now, |address| self.monitors.contains_key(address));
+        let out = self.shared().write().tick(now);
         self.send(process, out);
+    }
+
+    fn watch(&mut self, address: Term, process: &Process) {
+        let Some(dest) = Dest::from_term(&address) else { return };
+        let outbox = self.outbox(&address, process);
+        let Ok(monitor) = process.monitor(dest) else { return };
+        // The monitor stands on the connection that was there before and after.
+        let same = match (&outbox, self.outbox(&address, process)) {
+            (Some(before), Some(after)) => Arc::ptr_eq(before, &after),
+            (before, after) => before.is_none() && after.is_none(),
+        };
+        if same {
+            self.shared().write().handle_up(&address);
+            self.watched.insert(address, Watch { monitor, outbox });
+        } else {
+            process.share().demonitor(monitor);
+        }
+    }
+
+    /// The way to another node; `None` for what is here.
+    fn outbox(&self, address: &Term, process: &Process) -> Option<Arc<Outbox>> {
+        let node = match address {
+            Term::Pid(pid) => pid.node,
+            Term::Tuple(tuple) => tuple.get(1)?.as_atom()?,
+            _ => return None,
+        };
+        (node != process.pid().node).then(|| process.router().outbox(node))
     }
 
     fn push(&self, process: &Process) {
         self.shared().told.store(false, Ordering::Release);
-        let out = self.shared().write().push();
+        let has_room = |address: &Term| {
+            let watch = self.watched.get(address);
+            watch.is_some_and(|watch| watch.outbox.as_ref().is_none_or(|outbox| outbox.check_writable().is_ok()))
+        };
+        let out = self.shared().write().push(has_room);
         self.send(process, out);
     }
 
+    /// Sends each over the connection on which its neighbour is watched; to others, all over the same.
     fn send(&self, process: &Process, out: Vec<Outgoing>) {
+        let mut ways: HashMap<Atom, Option<Arc<Outbox>>> = HashMap::new();
+        for (address, watch) in &self.watched {
+            if let (Some(node), Some(outbox)) = (node_of(address), &watch.outbox) {
+                ways.insert(node, Some(Arc::clone(outbox)));
+            }
+        }
         for Outgoing { to, flavour, message } in out {
             let Some(dest) = Dest::from_term(&to) else { continue };
             let term = wire::term(&message, &self.shared().read().state.replicas, flavour);
-            let sent = match Encoded::new(&term) {
-                Ok(encoded) => process.send_now(dest, encoded).map_err(|error| error.to_string()),
-                Err(error) => Err(error.to_string()),
+            let body = match Encoded::new(&term) {
+                Ok(body) => body,
+                Err(error) => {
+                    tracing::warn!(%to, %error, "message to a neighbour cannot be encoded");
+                    self.shared().write().handle_unsent(&to);
+                    continue;
+                }
             };
-            if let Err(error) = sent {
-                tracing::debug!(%to, %error, "message to a neighbour not sent");
+            let home = process.pid().node;
+            let node = node_of(&to).unwrap_or(home);
+            let way =
+                if node == home { None } else { ways.entry(node).or_insert_with(|| self.outbox(&to, process)).clone() };
+            match way {
+                None => {
+                    if let Err(error) = process.send_now(dest, body) {
+                        tracing::debug!(%to, %error, "message to a neighbour not sent");
+                    }
+                }
+                Some(outbox) => {
+                    let target = match dest {
+                        Dest::Pid(pid) => Target::Pid(pid),
+                        Dest::Remote(name, _) => Target::Name(name),
+                        _ => continue,
+                    };
+                    let from = Some(process.pid());
+                    outbox.push(process.pid(), Signal::Message { from, to: target, body });
+                }
             }
         }
     }
 
-    fn set_neighbours(&mut self, addresses: Vec<Term>, process: &mut Process) {
-        let gone: Vec<Term> = self.monitors.keys().filter(|address| !addresses.contains(address)).cloned().collect();
+    async fn set_neighbours(&mut self, addresses: Vec<Term>, process: &mut Process) {
+        let gone: Vec<Term> = self.watched.keys().filter(|address| !addresses.contains(address)).cloned().collect();
         for address in gone {
-            if let Some(reference) = self.monitors.remove(&address) {
-                process.demonitor(reference);
+            if let Some(watch) = self.watched.remove(&address) {
+                process.demonitor(watch.monitor);
             }
         }
         self.shared().write().set_neighbours(addresses);
-        self.tick(process);
+        self.tick(process).await;
     }
 
     /// What another replica says, or a part of the process itself.
-    fn message(&mut self, term: &Term, process: &mut Process) {
+    async fn message(&mut self, term: &Term, sender: Option<Pid>, process: &mut Process) {
         if let Term::Atom(atom) = term {
             match atom.as_str() {
                 "push" => self.push(process),
                 // Timers send it, and whoever wants a comparison now.
                 "sync" => {
-                    self.tick(process);
+                    self.tick(process).await;
                     self.sync_later(process);
                 }
-                "sync_now" => self.tick(process),
+                "sync_now" => self.tick(process).await,
                 _ => tracing::debug!(message = %atom, "unknown message to a replica"),
             }
             return;
@@ -102,36 +192,76 @@ impl Server {
             _ => None,
         };
         if let Some(list) = addresses.filter(|list| list.is_proper()) {
-            return self.set_neighbours(owned(list), process);
+            return self.set_neighbours(owned(list), process).await;
         }
-        let (now, local) = (self.shared().now(), self.shared().local());
-        let handle = |replica: &mut Replica| {
-            let Some(read) = wire::read(term, &mut replica.state.replicas) else { return (None, Vec::new()) };
-            if let (Some(flavour), Some(from)) = (read.flavour, wire::sender(&read.message, self.crdt.pid())) {
-                replica.learn_flavour(from, flavour);
-            }
-            let keys = read.message.data_keys();
-            let (out, changes) = replica.handle(read.message, now, local);
-            (Some((out, keys, changes.len())), changes)
+        let Some(message) = self.read(term, sender) else {
+            tracing::debug!(?sender, "message that no replica sends");
+            return;
         };
-        match self.shared().change(handle) {
-            Some((out, keys, changed)) => {
-                if let Some(keys) = keys {
-                    tracing::debug!(replica = ?self.crdt.pid(), keys, changed, "sync done");
-                }
+        match message {
+            Message::Data(data) => self.join(&data).await,
+            message => {
+                let (now, local) = (self.shared().now(), self.shared().local());
+                let out = self.shared().change(|replica| replica.handle(message, sender, now, local));
                 self.send(process, out);
             }
-            None => tracing::debug!("message that no replica sends"),
         }
     }
 
-    fn sync_later(&self, process: &Process) {
+    /// Reads a message without holding others up: ids of replicas that are new are added by this process alone.
+    fn read(&self, term: &Term, sender: Option<Pid>) -> Option<Message> {
+        let mut replicas = self.shared().read().state.replicas.clone();
+        let before = replicas.len();
+        let read = wire::read(term, &mut replicas)?;
+        if !wire::is_from(&read.message, sender, self.crdt.pid()) {
+            return None;
+        }
+        if replicas.len() > MAX_REPLICAS {
+            tracing::warn!(?sender, replicas = replicas.len(), "a message with too many replicas is refused");
+            return None;
+        }
+        let flavour = read.flavour.zip(wire::sender(&read.message, self.crdt.pid()).or(sender));
+        if replicas.len() > before || flavour.is_some() {
+            let mut replica = self.shared().write();
+            replica.state.replicas = replicas;
+            if let Some((flavour, from)) = flavour {
+                replica.learn_flavour(from, flavour);
+            }
+        }
+        Some(read.message)
+    }
+
+    /// Takes data in, some keys at a time, so that others read and write meanwhile.
+    async fn join(&self, data: &Data) {
+        let local = self.shared().local();
+        let (mut at, mut changed) = (0, 0);
+        while at < data.keys.len() {
+            let end = data.keys.len().min(at + JOINED_AT_ONCE);
+            changed += self.shared().change(|replica| {
+                let changes = replica.join(data, at..end, local);
+                (changes.len(), changes)
+            });
+            at = end;
+            if at < data.keys.len() {
+                tokio::task::yield_now().await;
+            }
+        }
+        self.shared().write().joined(data);
+        tracing::debug!(replica = ?self.crdt.pid(), keys = data.keys.len(), changed, "sync done");
+    }
+
+    /// The next tick; there is never more than one to come.
+    fn sync_later(&mut self, process: &Process) {
+        if let Some(timer) = self.timer.take() {
+            timer.abort();
+        }
         let (router, to) = (Arc::clone(process.router()), Target::Pid(process.pid()));
         let interval = self.interval;
-        self.crdt.node.spawn_task(async move {
+        let timer = tokio::spawn(async move {
             tokio::time::sleep(interval).await;
             router.deliver(Signal::Message { from: None, to, body: crate::process::reason::of(&Term::atom("sync")) });
         });
+        self.timer = Some(timer.abort_handle());
     }
 
     fn answer(&self, request: &Term) -> Result<Term, Exit> {
@@ -163,6 +293,14 @@ impl Server {
     }
 }
 
+fn node_of(address: &Term) -> Option<Atom> {
+    match address {
+        Term::Pid(pid) => Some(pid.node),
+        Term::Tuple(tuple) => tuple.get(1)?.as_atom(),
+        _ => None,
+    }
+}
+
 fn owned(list: &List) -> Vec<Term> {
     list.iter().map(Cow::into_owned).collect()
 }
@@ -180,7 +318,7 @@ fn operation(term: &Term) -> Option<Operation> {
 
 impl GenServer for Server {
     async fn init(&mut self, context: &mut Context) -> Result<(), Exit> {
-        self.tick(&context.process);
+        self.tick(&context.process).await;
         self.sync_later(&context.process);
         Ok(())
     }
@@ -214,13 +352,13 @@ impl GenServer for Server {
     async fn info(&mut self, mail: Mail, context: &mut Context) -> Result<(), Exit> {
         match mail {
             Mail::Message(message) => match message.term() {
-                Ok(term) => self.message(&term, &mut context.process),
+                Ok(term) => self.message(&term, message.sender(), &mut context.process).await,
                 Err(error) => tracing::debug!(%error, "message to a replica is no term"),
             },
             Mail::Down(down) => {
-                let address = self.monitors.iter().find(|(_, reference)| **reference == down.reference);
+                let address = self.watched.iter().find(|(_, watch)| watch.monitor == down.reference);
                 if let Some(address) = address.map(|(address, _)| address.clone()) {
-                    self.monitors.remove(&address);
+                    self.watched.remove(&address);
                     self.shared().write().handle_down(&address);
                 }
             }
@@ -238,7 +376,7 @@ impl GenServer for Server {
 
     async fn terminate(&mut self, _: &Encoded, context: &mut Context) {
         self.push(&context.process);
-        self.tick(&context.process);
+        self.tick(&context.process).await;
         self.shared().end();
     }
 

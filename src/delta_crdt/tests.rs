@@ -1,4 +1,5 @@
-//! Recorded exchanges of Elixir's replicas, replayed; and simulated replicas that lose, repeat and reorder messages.
+//! Recorded exchanges of Elixir's replicas, replayed; simulated replicas that lose, repeat and reorder messages; the process.
 
+mod process;
 mod recorded;
 mod simulated;

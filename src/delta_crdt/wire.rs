@@ -6,7 +6,7 @@ use hashbrown::HashSet;
 
 use crate::crdt::{
     Claim, Context, Continuation, Data, Diff, Dot, Element, Elements, Flavour, Loc, Message, Replicas, Tree, dot_term,
-    map, value_term,
+    is_partial, map, value_term,
 };
 use crate::term::{Map, Pid, Term};
 
@@ -24,10 +24,15 @@ pub(super) fn term(message: &Message, replicas: &Replicas, flavour: Flavour) -> 
             Term::tuple([Term::atom("get_diff"), diff_term(diff, replicas), Term::list(keys.clone())])
         }
         Message::Data(data) => {
-            let value = data.value.iter().map(|(key, value)| (key.clone(), value_term(value, replicas, flavour)));
+            let value = data.keys.iter().filter_map(|(key, value)| Some((key, value.as_ref()?)));
+            let value = value.map(|(key, value)| (key.clone(), value_term(value, replicas, flavour)));
             let state =
                 record(STATE, [("dots", claim(&data.dots, replicas, flavour)), ("value", map(value.collect()))]);
-            Term::tuple([Term::atom("diff"), state, Term::list(data.keys.clone())])
+            Term::tuple([
+                Term::atom("diff"),
+                state,
+                Term::list(data.keys.iter().map(|(key, _)| key.clone()).collect::<Vec<_>>()),
+            ])
         }
         Message::Ack(address) => Term::tuple([Term::atom("ack_diff"), address.clone()]),
     }
@@ -92,13 +97,7 @@ pub(super) fn read(term: &Term, replicas: &mut Replicas) -> Option<Read> {
         [tag, state, keys] if tag.is_atom("diff") => {
             let state = is_record(state, STATE)?;
             let dots = read_claim(state.get_atom("dots")?, replicas, &mut flavour)?;
-            let mut value = Vec::new();
-            for (key, elements) in state.get_atom("value")?.as_map()?.iter() {
-                if let Some(elements) = read_elements(elements, replicas, &mut flavour)? {
-                    value.push((key.clone(), elements));
-                }
-            }
-            Message::Data(Data { dots, value, keys: read_keys(keys)? })
+            Message::Data(Data { dots, keys: read_value(state.get_atom("value")?, keys, replicas, &mut flavour)? })
         }
         _ => return None,
     };
@@ -110,9 +109,41 @@ fn is_record<'a>(term: &'a Term, name: &str) -> Option<&'a Map> {
     map.get_atom("__struct__")?.is_atom(name).then_some(map)
 }
 
+/// Keys that would crash replicas of Elixir are left out: nobody can have them.
 fn read_keys(term: &Term) -> Option<Vec<Term>> {
     let list = term.as_list()?;
-    list.is_proper().then(|| list.iter().map(Cow::into_owned).collect())
+    list.is_proper().then(|| list.iter().filter(|key| !is_partial(key)).map(Cow::into_owned).collect())
+}
+
+/// The keys that data speaks of with their elements. A value whose key is not listed would be invisible to comparisons:
+/// it is listed.
+fn read_value(
+    value: &Term,
+    keys: &Term,
+    replicas: &mut Replicas,
+    flavour: &mut Option<Flavour>,
+) -> Option<Vec<(Term, Option<Elements>)>> {
+    let value = value.as_map()?;
+    let keys = read_keys(keys)?;
+    let unlisted = if !value.is_empty() {
+        let listed: HashSet<&Term> = keys.iter().collect();
+        value.keys().filter(|key| !listed.contains(key) && !is_partial(key)).cloned().collect()
+    } else {
+        Vec::new()
+    };
+    let mut seen = HashSet::with_capacity(keys.len());
+    let mut read = Vec::with_capacity(keys.len());
+    for key in keys.into_iter().chain(unlisted) {
+        if !seen.insert(key.clone()) {
+            continue;
+        }
+        let elements = match value.get(&key) {
+            Some(elements) => read_elements(elements, replicas, flavour)?,
+            None => None,
+        };
+        read.push((key, elements));
+    }
+    Some(read)
 }
 
 fn read_diff(term: &Term, replicas: &mut Replicas, flavour: &mut Option<Flavour>) -> Option<Diff> {
@@ -161,8 +192,15 @@ fn flavour_of(set: &Map) -> Flavour {
 
 fn read_dot(term: &Term, replicas: &mut Replicas) -> Option<Dot> {
     let [replica, counter] = term.as_tuple()? else { return None };
-    let counter = u64::try_from(counter.as_i64()?).ok()?;
+    let counter = read_counter(counter)?;
     Some(Dot { replica: replicas.rank(replica), counter })
+}
+
+/// No replica counts so far; a claim near the end of the numbers would leave none for the writes of the one it names.
+const ABSURD: u64 = 1 << 59;
+
+fn read_counter(term: &Term) -> Option<u64> {
+    u64::try_from(term.as_i64()?).ok().filter(|counter| *counter < ABSURD)
 }
 
 fn read_dots(set: &Term, replicas: &mut Replicas, flavour: &mut Option<Flavour>) -> Option<Vec<Dot>> {
@@ -178,7 +216,7 @@ fn read_claim(term: &Term, replicas: &mut Replicas, flavour: &mut Option<Flavour
     }
     let mut context = Context::default();
     for (replica, counter) in term.as_map()?.iter() {
-        let counter = u64::try_from(counter.as_i64()?).ok()?;
+        let counter = read_counter(counter)?;
         context.raise(Dot { replica: replicas.rank(replica), counter });
     }
     Some(Claim::Map(context))
@@ -195,7 +233,17 @@ fn read_elements(term: &Term, replicas: &mut Replicas, flavour: &mut Option<Flav
     Some(Elements::of(elements))
 }
 
-/// The process that a message comes from, where it says so.
+/// Whether the process that sent it may say so: a comparison is its originator's, or ours.
+pub(super) fn is_from(message: &Message, sender: Option<Pid>, me: Pid) -> bool {
+    match (message, sender) {
+        (Message::Diff(diff) | Message::GetDiff(diff, _), Some(sender)) => {
+            diff.originator == sender || diff.originator == me
+        }
+        _ => true,
+    }
+}
+
+/// The process whose node a message comes from, where it says so.
 pub(super) fn sender(message: &Message, me: Pid) -> Option<Pid> {
     let (Message::Diff(diff) | Message::GetDiff(diff, _)) = message else { return None };
     if diff.originator != me {

@@ -244,7 +244,7 @@ impl Cell {
     }
 
     /// A message has come, by pid or name, or through an alias.
-    pub(crate) fn handle_message(&self, body: Encoded, alias: Option<Ref>) -> Effects {
+    pub(crate) fn handle_message(&self, body: Encoded, alias: Option<Ref>, sender: Option<Pid>) -> Effects {
         let Ok(mut state) = self.live() else { return Effects::new() };
         let mut effects = Effects::new();
         if let Some(alias) = alias {
@@ -258,7 +258,7 @@ impl Cell {
                 }
             }
         }
-        state.post(Mail::Message(Message::new(body, alias)));
+        state.post(Mail::Message(Message::new(body, alias, sender)));
         drop(state);
         self.mail.notify_one();
         effects

@@ -25,6 +25,7 @@ pub enum Mail {
 pub struct Message {
     body: Encoded,
     alias: Option<Ref>,
+    sender: Option<Pid>,
 }
 
 /// The end of a monitored process.
@@ -57,8 +58,13 @@ pub struct SpawnReply {
 }
 
 impl Message {
-    pub(crate) fn new(body: Encoded, alias: Option<Ref>) -> Self {
-        Self { body, alias }
+    pub(crate) fn new(body: Encoded, alias: Option<Ref>, sender: Option<Pid>) -> Self {
+        Self { body, alias, sender }
+    }
+
+    /// Who sent it, where the connection tells.
+    pub(crate) fn sender(&self) -> Option<Pid> {
+        self.sender
     }
 
     /// The message as bytes.

@@ -257,7 +257,7 @@ impl Router {
     pub(crate) fn deliver(&self, signal: Signal) {
         self.reductions.fetch_add(1, Ordering::Relaxed);
         match signal {
-            Signal::Message { to, body, .. } => self.deliver_message(to, body),
+            Signal::Message { from, to, body } => self.deliver_message(from, to, body),
             Signal::Link { from, to } => self.deliver_link(from, to),
             Signal::Unlink { id, from, to } => self.deliver_unlink(id, from, to),
             Signal::UnlinkAck { id, from, to } => self.deliver_unlink_ack(id, from, to),
@@ -298,13 +298,13 @@ impl Router {
         }
     }
 
-    fn deliver_message(&self, to: Target, body: Encoded) {
+    fn deliver_message(&self, from: Option<Pid>, to: Target, body: Encoded) {
         let Some(cell) = self.resolve(to).and_then(|pid| self.cell(pid)) else {
             tracing::trace!(?to, "message to nobody");
             return;
         };
         let alias = if let Target::Alias(alias) = to { Some(alias) } else { None };
-        let effects = cell.handle_message(body, alias);
+        let effects = cell.handle_message(body, alias, from);
         if let Some(alias) = alias {
             if !cell.lock().aliases.contains_key(&alias) {
                 self.aliases.remove(&alias);

@@ -1,6 +1,6 @@
 //! What replicas of Elixir said to each other, on OTP 25 and 27: every state, tree, cut, comparison and answer is ours too.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::io::Read as _;
 
 use bytes::Bytes;
@@ -31,8 +31,8 @@ fn state(crdt: &Term) -> State {
     let keys: Vec<Term> = crdt.as_map().unwrap().get_atom("value").unwrap().as_map().unwrap().keys().cloned().collect();
     let message = Term::tuple([Term::atom("diff"), crdt.clone(), Term::list(keys)]);
     let Message::Data(data) = wire::read(&message, &mut state.replicas).unwrap().message else { panic!("no data") };
-    for (key, elements) in &data.value {
-        state.join_key(key, Some(elements), &data.dots, 0);
+    for (key, elements) in &data.keys {
+        state.join_key(key, elements.as_ref(), &data.dots, 0);
     }
     state.take_context(&data.dots);
     state.update_hashes();
@@ -41,6 +41,15 @@ fn state(crdt: &Term) -> State {
 
 fn view(state: &State, flavour: Flavour) -> View<'_> {
     View { map: &state.map, replicas: &state.replicas, flavour, at_once: false }
+}
+
+/// The message, with the keys of its data named once: Elixir names some twice.
+fn each_once(message: &Term) -> Term {
+    let Some([tag, state, keys]) = message.as_tuple() else { return message.clone() };
+    let (true, Some(list)) = (tag.is_atom("diff"), keys.as_list()) else { return message.clone() };
+    let mut seen = hashbrown::HashSet::new();
+    let keys = list.iter().map(std::borrow::Cow::into_owned).filter(|key| seen.insert(key.clone()));
+    Term::tuple([tag.clone(), state.clone(), Term::list(keys.collect::<Vec<_>>())])
 }
 
 #[derive(Default)]
@@ -92,12 +101,8 @@ fn replay(scenario: &str, release: &str, flavour: Flavour) -> Checked {
         let replicas = states.get_mut(&from).map_or(&mut scratch.replicas, |state| &mut state.replicas);
         let Some(read) = wire::read(&message, replicas) else { continue };
         if !text("text").contains("keys: %") {
-            assert_eq!(
-                wire::term(&read.message, replicas, flavour),
-                message,
-                "{scenario} {}: read and written",
-                line["seq"]
-            );
+            let written = wire::term(&read.message, replicas, flavour);
+            assert!(written == each_once(&message), "{scenario} {}: read and written", line["seq"]);
         }
         if let Some(seen) = read.flavour {
             assert_eq!(seen, flavour, "{scenario} {}", line["seq"]);
@@ -137,13 +142,13 @@ fn replay(scenario: &str, release: &str, flavour: Flavour) -> Checked {
                     checked.comparisons += 1;
                 }
             }
-            Message::Data(Data { dots, value, keys }) => {
+            Message::Data(Data { dots, keys }) => {
                 if let Some(state) = states.get(&from) {
-                    let same =
-                        value.iter().all(|(key, elements)| state.map.get(key).is_some_and(|ours| ours.same(elements)));
+                    let same = keys.iter().all(|(key, elements)| match (state.map.get(key), elements) {
+                        (Some(ours), Some(theirs)) => ours.same(theirs),
+                        (ours, theirs) => ours.is_none() && theirs.is_none(),
+                    });
                     assert!(same, "{scenario} {}: what is answered", line["seq"]);
-                    let there: HashSet<&Term> = keys.iter().filter(|key| state.map.get(key).is_some()).collect();
-                    assert_eq!(there.len(), value.len());
                     assert!(matches!(&dots, Claim::Map(claimed) if state.context.covers(claimed)), "{scenario}");
                     checked.answers += 1;
                 }

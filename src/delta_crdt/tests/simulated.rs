@@ -65,29 +65,40 @@ fn events(replicas: usize) -> impl Strategy<Value = Vec<Event>> {
 
 struct World {
     replicas: Vec<Replica>,
-    /// From one to another, in order; messages as terms, as they travel.
-    channels: Vec<VecDeque<Term>>,
+    /// From one to another, in order; messages as terms, as they travel: from whom, to whom, what.
+    channels: Vec<VecDeque<(Pid, Term, Term)>>,
+    /// Who runs at each place now.
+    pids: Vec<Pid>,
     now: u64,
     incarnation: u64,
     chunk: usize,
+    /// The first so many answer as Elixir's replicas do.
+    elixir: usize,
 }
 
 fn address(at: usize) -> Term {
     Term::tuple([Term::atom("store"), Term::Atom(Atom::new(&format!("n{at}@h")))])
 }
 
-fn pid(at: usize) -> Pid {
-    Pid { node: Atom::new(&format!("n{at}@h")), id: 100, serial: 0, creation: Creation(1) }
+fn pid(at: usize, incarnation: u64) -> Pid {
+    Pid {
+        node: Atom::new(&format!("n{at}@h")),
+        id: u32::try_from(incarnation).unwrap(),
+        serial: 0,
+        creation: Creation(1),
+    }
 }
 
 impl World {
-    fn new(replicas: usize, chunk: usize) -> Self {
+    fn new(replicas: usize, chunk: usize, elixir: usize) -> Self {
         let mut world = Self {
             replicas: Vec::new(),
             channels: vec![VecDeque::new(); replicas * replicas],
+            pids: (0..replicas).map(|at| pid(at, 0)).collect(),
             now: 0,
             incarnation: 0,
             chunk,
+            elixir,
         };
         for at in 0..replicas {
             let replica = world.fresh(at, replicas);
@@ -99,9 +110,11 @@ impl World {
     fn fresh(&mut self, at: usize, replicas: usize) -> Replica {
         self.incarnation += 1;
         let state = State::new(&Term::from((1_u64 << 33) + self.incarnation), 0);
-        let settings = Settings { max_sync_size: self.chunk, patience: 50 };
-        let mut replica = Replica::new(state, pid(at), settings);
+        let settings = Settings { max_sync_size: self.chunk, patience: 50, as_elixir: at < self.elixir };
+        self.pids[at] = pid(at, self.incarnation);
+        let mut replica = Replica::new(state, self.pids[at], settings);
         replica.set_neighbours((0..replicas).filter(|other| *other != at).map(address).collect());
+        (0..replicas).for_each(|other| replica.handle_up(&address(other)));
         replica
     }
 
@@ -111,24 +124,28 @@ impl World {
 
     fn send(&mut self, from: usize, out: Vec<Outgoing>) {
         for Outgoing { to, flavour, message } in out {
+            let whom = to.clone();
             let node = to.as_pid().map_or_else(|| to.as_tuple().unwrap()[1].as_atom().unwrap(), |pid| pid.node);
             let to: usize = node.as_str().trim_start_matches('n').trim_end_matches("@h").parse().unwrap();
             let term = wire::term(&message, &self.replicas[from].state.replicas, flavour);
             let width = self.replicas.len();
-            self.channels[from * width + to].push_back(term);
+            self.channels[from * width + to].push_back((self.pids[from], whom, term));
         }
     }
 
     fn deliver(&mut self, channel: usize, keep: bool) {
-        let Some(term) = self.channels[channel].front().cloned() else { return };
+        let Some((sender, whom, term)) = self.channels[channel].front().cloned() else { return };
         if !keep {
             self.channels[channel].pop_front();
         }
         let to = channel % self.replicas.len();
+        if whom.as_pid().is_some_and(|pid| pid != self.pids[to]) {
+            return;
+        }
         let (now, local) = (self.now, self.local());
         let replica = &mut self.replicas[to];
         let read = wire::read(&term, &mut replica.state.replicas).expect("we send what we can read");
-        let (out, _) = replica.handle(read.message, now, local);
+        let (out, _) = replica.handle(read.message, Some(sender), now, local);
         self.send(to, out);
     }
 
@@ -136,8 +153,11 @@ impl World {
         let width = self.replicas.len();
         self.channels[one * width + two].clear();
         self.channels[two * width + one].clear();
-        self.replicas[one].handle_down(&address(two));
-        self.replicas[two].handle_down(&address(one));
+        for (at, other) in [(one, two), (two, one)] {
+            self.replicas[at].handle_down(&address(other));
+            // Watched again, at the latest with the next tick.
+            self.replicas[at].handle_up(&address(other));
+        }
     }
 
     fn happen(&mut self, event: Event) {
@@ -147,11 +167,11 @@ impl World {
             Event::Put { at, key, value } => drop(self.replicas[at].add(&Term::from(key), Term::from(value), local)),
             Event::Delete { at, key } => drop(self.replicas[at].remove(&Term::from(key))),
             Event::Tick { at } => {
-                let out = self.replicas[at].tick(now, |_| true);
+                let out = self.replicas[at].tick(now);
                 self.send(at, out);
             }
             Event::Push { at } => {
-                let out = self.replicas[at].push();
+                let out = self.replicas[at].push(|_| true);
                 self.send(at, out);
             }
             Event::Deliver { channel } => self.deliver(channel, false),
@@ -200,10 +220,11 @@ proptest! {
 
     #[test]
     fn replicas_converge(
-        (replicas, events) in (2..5_usize).prop_flat_map(|replicas| (Just(replicas), events(replicas))),
+        (replicas, events) in (2..6_usize).prop_flat_map(|replicas| (Just(replicas), events(replicas))),
         chunk in prop_oneof![Just(2), Just(20_000)],
+        elixir in 0..3_usize,
     ) {
-        let mut world = World::new(replicas, chunk);
+        let mut world = World::new(replicas, chunk, elixir);
         events.into_iter().for_each(|event| world.happen(event));
         world.settle();
         let first = world.read(0);
@@ -225,10 +246,11 @@ proptest! {
     /// happened on the way.
     #[test]
     fn nothing_is_lost(
-        (replicas, events) in (2..5_usize).prop_flat_map(|replicas| (Just(replicas), events(replicas))),
+        (replicas, events) in (2..6_usize).prop_flat_map(|replicas| (Just(replicas), events(replicas))),
         chunk in prop_oneof![Just(2), Just(20_000)],
+        elixir in 0..3_usize,
     ) {
-        let mut world = World::new(replicas, chunk);
+        let mut world = World::new(replicas, chunk, elixir);
         let mut model = BTreeMap::new();
         for event in events {
             match event {
