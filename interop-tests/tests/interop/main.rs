@@ -15,6 +15,7 @@ mod lists;
 mod messages;
 mod nodes;
 mod pg;
+mod pubsub;
 mod rolling;
 mod servers;
 mod service;
