@@ -2,6 +2,7 @@
 
 mod faults;
 mod hybrid;
+mod links;
 mod mesh;
 mod mixed;
 mod registry;
