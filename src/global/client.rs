@@ -347,9 +347,10 @@ pub(crate) async fn set_lock(
     }
 }
 
-/// Gives a lock back on these nodes.
+/// Gives a lock back on these nodes; those that are gone have dropped it, and are not connected to again.
 pub(crate) async fn release(process: &mut Process, id: &Term, nodes: &[Atom]) -> Result<(), Exited> {
-    ask(process, nodes, &Term::tuple([Term::atom("del_lock"), id.clone()])).await.map(|_answers| ())
+    let nodes: Vec<Atom> = nodes.iter().copied().filter(|node| process.is_connected(*node)).collect();
+    ask(process, &nodes, &Term::tuple([Term::atom("del_lock"), id.clone()])).await.map(|_answers| ())
 }
 
 /// Waits for at most a quarter of a second, and each time longer, up to eight seconds, as BEAMs do.

@@ -100,7 +100,7 @@ impl State {
         match (ours, set) {
             (Some(job), true) => {
                 job.phase = Phase::Held;
-                self.lock_is_set(peer);
+                self.lock_is_set(peer, now);
             }
             (Some(_), false) => self.drop_job(now),
             (None, true) => {
@@ -154,13 +154,17 @@ impl State {
 
     fn next_stage(&mut self, now: u64) {
         loop {
+            // One that is not there grants everything.
+            let absent = |node: &Atom| *node != self.me && !self.can_be_asked(*node);
+            let next = self.locker.job.as_ref().and_then(|job| job.stages.front());
+            let absent: Vec<Atom> = next.into_iter().flatten().copied().filter(absent).collect();
             let Some(job) = &mut self.locker.job else { return };
             if job.phase != Phase::Locking || !job.waiting.is_empty() {
                 return;
             }
             let stage = if job.refused { None } else { job.stages.pop_front() };
             let Some(stage) = stage else { return self.locking_done(now) };
-            for node in stage {
+            for node in stage.into_iter().filter(|node| !absent.contains(node)) {
                 job.asked.push(node);
                 if node == self.me {
                     let global = Term::atom("global");
@@ -201,7 +205,7 @@ impl State {
         self.locker.called.retain(|waiting| *waiting != peer);
         job.phase = if begins && !called { Phase::Waiting } else { Phase::Held };
         if job.phase == Phase::Held {
-            self.lock_is_set(peer);
+            self.lock_is_set(peer, now);
         }
     }
 

@@ -255,16 +255,19 @@ impl Server {
     fn perform(&mut self, act: Act) {
         tracing::trace!(?act, "global");
         match act {
-            Act::Send(node, message) => send(&self.gns, Dest::Remote(name_server(), node), &message),
-            Act::LockerSend(node, message) => send(&self.locker, Dest::Remote(name_server(), node), &message),
+            // Its nodedown may be in the mailbox already.
+            Act::Send(node, message) => send_noconnect(&self.gns, node, &message),
+            Act::LockerSend(node, message) => send_noconnect(&self.locker, node, &message),
             Act::Tell(pid, message) => send(&self.gns, Dest::Pid(pid), &message),
             Act::Ask { node, serial, request } => {
                 let Some(reference) = self.locker_call(node, "set_lock", request) else { return };
                 self.asked.insert(reference, (serial, node));
             }
-            Act::Release { node, request } => {
+            Act::Release { node, request } if self.locker.is_connected(node) => {
                 let _answered_in_any_case = self.locker_call(node, "del_lock", request);
             }
+            // It has dropped what our processes held when it lost us.
+            Act::Release { .. } => {}
             Act::Watch(pid) => {
                 if let Ok(reference) = self.gns.monitor(pid) {
                     self.monitors.insert(pid, reference);
@@ -319,4 +322,8 @@ impl Server {
 
 fn send(process: &Process, to: Dest, message: &Term) {
     let _whoever_ended_needs_it_no_more = process.send_now(to, reason::of(message));
+}
+
+fn send_noconnect(process: &Process, node: Atom, message: &Term) {
+    let _sent_or_gone = process.send_noconnect(name_server(), node, reason::of(message));
 }

@@ -73,6 +73,8 @@ pub(crate) struct State {
     synced: BTreeSet<Atom>,
     removing: BTreeSet<Atom>,
     up: BTreeSet<Atom>,
+    /// Nodes that are being connected to, with what they are to be told first.
+    joining: BTreeMap<Atom, Vec<Act>>,
     pub(super) sessions: BTreeMap<Atom, Session>,
     /// What peers said before their nodeup came.
     early: BTreeMap<Atom, His>,
@@ -120,6 +122,7 @@ impl State {
             synced: BTreeSet::new(),
             removing: BTreeSet::new(),
             up: BTreeSet::new(),
+            joining: BTreeMap::new(),
             sessions: BTreeMap::new(),
             early: BTreeMap::new(),
             lost: BTreeMap::new(),
@@ -130,8 +133,27 @@ impl State {
         }
     }
 
+    /// What is to be done. A node that is gone is sent nothing, as that would connect to it again; one that is still
+    /// being connected to gets it then.
     pub(crate) fn take_acts(&mut self) -> Vec<Act> {
-        std::mem::take(&mut self.acts)
+        let mut acts = Vec::with_capacity(self.acts.len());
+        for act in std::mem::take(&mut self.acts) {
+            match &act {
+                Act::Send(node, _) | Act::LockerSend(node, _) if !self.up.contains(node) => {
+                    if let Some(waiting) = self.joining.get_mut(node) {
+                        waiting.push(act);
+                    }
+                }
+                Act::Release { node, .. } if !self.can_be_asked(*node) => {}
+                _ => acts.push(act),
+            }
+        }
+        acts
+    }
+
+    /// Whether a node is connected, or about to be.
+    pub(super) fn can_be_asked(&self, node: Atom) -> bool {
+        self.up.contains(&node) || self.joining.contains_key(&node)
     }
 
     /// When [`State::fire`] wants to be called.
@@ -175,6 +197,7 @@ impl State {
 
     pub(crate) fn node_up(&mut self, node: Atom, now: u64) {
         self.up.insert(node);
+        self.acts.extend(self.joining.remove(&node).unwrap_or_default());
         if self.settings.connect_all && !self.known.contains_key(&node) {
             self.begin(node);
             if let Some(his) = self.early.remove(&node) {
@@ -185,6 +208,7 @@ impl State {
 
     pub(crate) fn node_down(&mut self, node: Atom, now: u64) {
         self.up.remove(&node);
+        self.joining.remove(&node);
         if !self.removing.remove(&node) && self.guards() && self.is_partner(node) {
             self.lost_number += 1;
             let incarnation = Term::from(self.settings.seed >> 1);
@@ -353,12 +377,14 @@ impl State {
     }
 
     /// Both lockers have the lock: names can be exchanged.
-    pub(super) fn lock_is_set(&mut self, peer: Atom) {
+    pub(super) fn lock_is_set(&mut self, peer: Atom, now: u64) {
         let Some(session) = self.sessions.get_mut(&peer) else { return };
         let Some(his) = &session.his else { return };
         session.lock_set = true;
         let message = wire::exchange(self.me, self.table.names.iter(), his.tag.clone());
         self.acts.push(Act::Send(peer, message));
+        // The peer's may have come before its locker's word: two processes sent them.
+        self.try_exchange(peer, now);
     }
 
     fn try_exchange(&mut self, peer: Atom, now: u64) {
@@ -452,6 +478,9 @@ impl State {
         for (node, version) in nodes {
             if *node != self.me && self.settings.connect_all && !self.known.contains_key(node) {
                 self.known.insert(*node, *version);
+                if !self.up.contains(node) {
+                    self.joining.entry(*node).or_default();
+                }
                 self.end_session(*node, false, now);
                 self.acts.push(Act::Join(*node));
             }
@@ -478,6 +507,7 @@ impl State {
 
     fn remove(&mut self, node: Atom, now: u64) {
         self.removing.insert(node);
+        self.joining.remove(&node);
         self.forget(node, now);
     }
 

@@ -150,6 +150,17 @@ impl Process {
         self.push_message(node, target, message)
     }
 
+    /// Sends to a registered name of a node, if that is connected: erlang's `noconnect`.
+    pub(crate) fn send_noconnect(&self, name: Atom, node: Atom, body: Encoded) -> bool {
+        let message = Signal::Message { from: Some(self.pid()), to: Target::Name(name), body };
+        self.router.send_noconnect(self.pid(), node, message)
+    }
+
+    /// Whether a node is connected.
+    pub(crate) fn is_connected(&self, node: Atom) -> bool {
+        self.router.is_connected(node)
+    }
+
     /// The destination, with the pid in place of a name that a module keeps.
     pub(crate) async fn located(&self, to: Dest) -> Result<Dest, SendError> {
         match via::locate(Arc::clone(&self.router), to).await {

@@ -214,6 +214,21 @@ impl Router {
         }
     }
 
+    /// As [`Router::send`], but never connects: erlang's `noconnect`. False where nobody was sent anything.
+    pub(crate) fn send_noconnect(&self, sender: Pid, node: Atom, signal: Signal) -> bool {
+        if node == self.identity().node {
+            self.deliver(signal);
+            return true;
+        }
+        let outbox = self.outboxes.get(&node);
+        outbox.map(|outbox| outbox.push(sender, signal)).is_some()
+    }
+
+    /// Whether something sent to a node goes out at once.
+    pub(crate) fn is_connected(&self, node: Atom) -> bool {
+        node == self.identity().node || self.outboxes.get(&node).is_some()
+    }
+
     /// The outbox of a node; a new one, and a request to connect, where there is none.
     pub(crate) fn outbox(&self, node: Atom) -> Arc<Outbox> {
         if let Some(outbox) = self.outboxes.get(&node) {

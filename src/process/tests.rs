@@ -255,6 +255,22 @@ async fn a_lost_node_breaks_links_and_monitors_with_noconnection() {
     }
 }
 
+#[tokio::test]
+async fn noconnect_reaches_who_is_connected_and_connects_to_nobody() {
+    let identity = Identity { node: Atom::new("test@host"), creation: Creation(7) };
+    let (connect, mut wishes) = mpsc::unbounded_channel();
+    let router = Arc::new(Router::new(identity, 1, 1024, connect));
+    let (me, far) = (process(&router), Atom::new("far@host"));
+    let send = || me.send_noconnect(Atom::new("name"), far, super::reason::of(&Term::nil()));
+    assert!(!send());
+    assert!(wishes.try_recv().is_err(), "nobody wished for a connection");
+    drop(router.attach(far));
+    assert!(send());
+    router.node_down(far);
+    assert!(!send());
+    assert!(wishes.try_recv().is_err(), "nobody wished for a connection");
+}
+
 /// Names kept by a module, which answers at once or after a while.
 #[derive(Debug)]
 struct Names {

@@ -1,1 +1,0 @@
-//! Simulated clusters: tables converge, locks exclude.
