@@ -72,7 +72,7 @@ fn main() {
 fn table(release: Release, runtime: &tokio::runtime::Runtime, tls: Option<&Secured>) {
     let port = free_port();
     let server = runtime.block_on(node(&unique("server"), port, tls));
-    tiebeam::demo::start(&server).expect("its names are free");
+    runtime.block_on(tiebeam::demo::start(&server)).expect("its names are free");
     let client = runtime.block_on(node(&unique("client"), port, tls));
     let beam = |name: &str| match tls {
         None => Beam::start(release, &unique(name), port),

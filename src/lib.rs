@@ -35,6 +35,7 @@
 //! standard               functions that BEAM peers and tools expect
 //! delta_crdt · pubsub    replicas that sync with Elixir's DeltaCrdt; Phoenix's broadcasts
 //! global · pg            names, locks and groups of the whole cluster
+//! supervisor             supervisors that Elixir can ask and tell
 //! rpc                    calling functions across nodes
 //! io · gen_server        group leaders and devices; servers for gen_server and GenServer
 //! node                   who is connected, nodeup and nodedown
@@ -71,6 +72,7 @@ pub mod process;
 pub mod pubsub;
 pub mod rpc;
 pub mod serde;
+pub mod supervisor;
 pub mod term;
 pub mod text;
 

@@ -5,6 +5,7 @@
 
 -export([add/2, fib/1, echo/1, sum/1, word_count/1, sleep/1, raise/1, throw/1, exit/1, puts/1, ticker/3]).
 -export([start_echo/0, start_counter/1, serve/0, init/1, handle_call/3, handle_cast/2]).
+-export([start_supervisor/2, start_dynamic_supervisor/1, start_task_supervisor/0, start_counter_supervisor/0, named_counter/0]).
 
 %% Registers echo and counter on this node.
 serve() ->
@@ -53,6 +54,34 @@ echoing() ->
 
 start_counter(Initial) -> gen_server:start_link(?MODULE, Initial, []).
 
+start_supervisor(Flags, Specs) ->
+    process_flag(trap_exit, true),
+    %% What they report stays here.
+    group_leader(whereis(user), self()),
+    Started = supervisor:start_link(?MODULE, {supervisor, Flags, Specs}),
+    unlinked(Started).
+
+%% Elixir has to be in the code path.
+start_dynamic_supervisor(Most) ->
+    group_leader(whereis(user), self()),
+    unlinked('Elixir.DynamicSupervisor':start_link([{strategy, one_for_one}, {max_children, Most}])).
+
+start_task_supervisor() ->
+    unlinked('Elixir.Task.Supervisor':start_link([{name, 'Elixir.Tiebeam.Demo.TaskSupervisor'}])).
+
+%% In place of the counter that serve() has started.
+start_counter_supervisor() ->
+    gen_server:stop(counter),
+    Flags = #{intensity => 1000000, period => 1},
+    unlinked(supervisor:start_link({local, 'Elixir.Tiebeam.Demo.Supervisor'}, ?MODULE,
+        {supervisor, Flags, [#{id => counter, start => {?MODULE, named_counter, []}}]})).
+
+named_counter() -> gen_server:start_link({local, counter}, ?MODULE, 0, []).
+
+unlinked({ok, Pid}) -> unlink(Pid), {ok, Pid};
+unlinked(Error) -> Error.
+
+init({supervisor, Flags, Specs}) -> {ok, {Flags, Specs}};
 init(N) -> {ok, N}.
 
 handle_call(get, _, N) -> {reply, N, N};

@@ -2,6 +2,7 @@
 -module(tiebeam_peer).
 
 -export([main/1, tried/1, collect/2, flush/0, watch_nodes/0, seen_nodes/1]).
+-export([crashes/3]).
 -export([one_way/3, round_trips/2, calls/3]).
 
 %% Requests are 'e' (Erlang expressions) or 'x' (an Elixir expression) and the code; answers '+' and the printed
@@ -108,3 +109,33 @@ calls(To, Callers, Count) ->
      || _ <- lists:seq(1, Callers)],
     [receive called -> ok end || _ <- lists:seq(1, Callers)],
     (erlang:monotonic_time(nanosecond) - Start) div Count.
+
+%% Callers that call for as long as a server is made to crash so many times: how many replies they got, and the reasons
+%% of the exits that they got instead.
+crashes(To, Callers, Crashes) ->
+    Self = self(),
+    Pids = [spawn_link(fun() -> calling(To, Self, 0, []) end) || _ <- lists:seq(1, Callers)],
+    [crash(To) || _ <- lists:seq(1, Crashes)],
+    [Pid ! stop || Pid <- Pids],
+    Results = [receive {Pid, Replies, Exits} -> {Replies, Exits} end || Pid <- Pids],
+    {lists:sum([Replies || {Replies, _} <- Results]), lists:usort(lists:append([Exits || {_, Exits} <- Results]))}.
+
+crash(To) ->
+    try gen_server:call(To, {stop, crashed}, 30000) of
+        ok -> ok
+    catch
+        %% Between its end and its restart.
+        exit:{noproc, _} -> timer:sleep(1), crash(To);
+        %% Another caller's crash, or the one before it.
+        exit:{crashed, _} -> crash(To)
+    end.
+
+calling(To, Parent, Replies, Exits) ->
+    receive stop -> Parent ! {self(), Replies, Exits}
+    after 0 ->
+        try gen_server:call(To, {add, 0}, 30000) of
+            0 -> calling(To, Parent, Replies + 1, Exits)
+        catch
+            exit:{Why, {gen_server, call, [To, {add, 0}, 30000]}} -> calling(To, Parent, Replies, lists:usort([Why | Exits]))
+        end
+    end.

@@ -83,7 +83,7 @@ pub(super) async fn run(global: &Global, args: NodeArgs) -> anyhow::Result<ExitC
     let health = Health::start(args.health).await?;
     let node = builder(global, &args, &name)?.start().await.with_context(|| format!("cannot start {name}"))?;
     if args.demo {
-        demo::start(&node)?;
+        demo::start(&node).await?;
     }
     args.replicas.start(&node)?;
     let hordes = args.hordes.start(&node, &args.replicas, &connect).await?;

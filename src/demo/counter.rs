@@ -6,24 +6,16 @@ use super::stopped;
 use crate::etf::Encoded;
 use crate::gen_server::{Context, GenServer, Reply};
 use crate::node::Node;
-use crate::process::{Exit, From, Mail, Process, RegisterError};
-use crate::term::{Pid, Term};
+use crate::process::{Exit, From};
+use crate::supervisor::{ChildSpec, Intensity, SupervisorError};
+use crate::term::Term;
 
 /// The server: calls `get`, `{add, N}`, `reset`, `{stop, Reason}`; cast `{add, N}`.
 pub(crate) struct Counter {
     pub(crate) value: BigInt,
-    /// Linked before the first request, as `start_link` does.
-    pub(crate) parent: Option<Pid>,
 }
 
 impl GenServer for Counter {
-    async fn init(&mut self, context: &mut Context) -> Result<(), Exit> {
-        if let Some(parent) = self.parent {
-            context.process.link(parent)?;
-        }
-        Ok(())
-    }
-
     async fn call(&mut self, request: Encoded, _from: From, _context: &mut Context) -> Result<Reply, Exit> {
         let request = request.term().unwrap_or_default();
         let answer = match (&request, request.as_tuple()) {
@@ -68,32 +60,10 @@ impl Counter {
     }
 }
 
-/// Starts `counter`, and again whenever it ends.
-pub(super) fn start_supervised(node: &Node) -> Result<(), RegisterError> {
-    let first = start(node)?;
-    let again = node.clone();
-    node.spawn(move |supervisor| supervise(again, supervisor, first));
+/// Starts `counter` under a supervisor, which starts it again however often it ends.
+pub(super) async fn start_supervised(node: &Node) -> Result<(), SupervisorError> {
+    let counter = ChildSpec::registered("counter", || Counter { value: BigInt::ZERO });
+    let supervisor = node.supervisor().name("Elixir.Tiebeam.Demo.Supervisor");
+    supervisor.intensity(Intensity::UNLIMITED).child(counter).start().await?;
     Ok(())
-}
-
-fn start(node: &Node) -> Result<Pid, RegisterError> {
-    node.spawn_server(Counter { value: BigInt::ZERO, parent: None }).register("counter")
-}
-
-async fn supervise(node: Node, mut supervisor: Process, first: Pid) -> Exit {
-    let mut child = first;
-    loop {
-        let Ok(watch) = supervisor.monitor(child) else { return Exit::normal() };
-        let is_down = |mail: &Mail| matches!(mail, Mail::Down(down) if down.reference == watch).then_some(());
-        if supervisor.receive_match(is_down).await.is_err() || *node.stopping().borrow() {
-            return Exit::shutdown();
-        }
-        match start(&node) {
-            Ok(pid) => child = pid,
-            Err(error) => {
-                tracing::warn!(%error, "cannot restart the counter");
-                return Exit::from(Term::atom("name_taken"));
-            }
-        }
-    }
 }

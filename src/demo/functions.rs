@@ -12,6 +12,7 @@ use crate::io;
 use crate::node::{Node, NodeEvent};
 use crate::process::{Dest, Mail, RegisterError};
 use crate::rpc::{CallContext, Raise};
+use crate::supervisor::{AutoShutdown, ChildSpec, Intensity, Strategy, SupervisorError};
 use crate::term::{Atom, Pid, Term, atom::known};
 
 const MODULE: &str = "Elixir.Tiebeam.Demo";
@@ -36,6 +37,14 @@ pub(super) fn export(node: &Node) {
         start_echo(&context, Some(name))
     });
     node.export_terms(MODULE, "start_counter", 1, |context, args| async move { start_counter(&context, &args[0]) });
+    node.export_terms(MODULE, "start_supervisor", 2, |context, args| async move {
+        start_supervisor(&context.node, &args[0], &args[1]).await
+    });
+    node.export_terms(MODULE, "start_dynamic_supervisor", 1, |context, args| async move {
+        let most = args[0].as_i64().and_then(|most| usize::try_from(most).ok()).ok_or_else(Raise::badarg)?;
+        let started = context.node.dynamic_supervisor().max_children(most).start();
+        started.map(ok).map_err(|_no_name_to_be_taken| Raise::badarg())
+    });
     node.export_terms(MODULE, "watch", 2, |context, args| async move { watch(&context, &args[0], &args[1]).await });
     node.export_terms(MODULE, "watch_nodes", 1, |context, args| async move { watch_nodes(&context, &args[0]) });
     node.export_terms(MODULE, "start_kept_counter", 3, |context, args| async move {
@@ -148,8 +157,36 @@ fn start_echo(context: &CallContext, name: Option<Atom>) -> Result<Term, Raise> 
 
 fn start_counter(context: &CallContext, initial: &Term) -> Result<Term, Raise> {
     let Term::Integer(initial) = initial else { return Err(Raise::badarg()) };
-    let counter = Counter { value: initial.to_big(), parent: Some(parent(context)) };
-    Ok(ok(context.node.spawn_server(counter).pid()))
+    let counter = Counter { value: initial.to_big() };
+    Ok(ok(context.node.spawn_server_link(counter, parent(context)).pid()))
+}
+
+/// A supervisor with these flags and children, as `supervisor:init/1` returns them.
+async fn start_supervisor(node: &Node, flags: &Term, specs: &Term) -> Result<Term, Raise> {
+    let Term::Map(flags) = flags else { return Err(Raise::badarg()) };
+    let number = |key: &str, default: u64| match flags.get_atom(key) {
+        None => Ok(default),
+        Some(given) => given.as_i64().and_then(|n| u64::try_from(n).ok()).ok_or_else(Raise::badarg),
+    };
+    let strategy = match flags.get_atom("strategy") {
+        None => Strategy::OneForOne,
+        Some(given) if given.is_atom("one_for_one") => Strategy::OneForOne,
+        Some(given) if given.is_atom("one_for_all") => Strategy::OneForAll,
+        Some(given) if given.is_atom("rest_for_one") => Strategy::RestForOne,
+        Some(_) => return Err(Raise::badarg()),
+    };
+    let restarts = usize::try_from(number("intensity", 1)?).map_err(|_huge| Raise::badarg())?;
+    let within = Duration::from_secs(number("period", 5)?);
+    let mut supervisor = node.supervisor().strategy(strategy).intensity(Intensity { restarts, within });
+    for spec in specs.as_list().filter(|specs| specs.is_proper()).ok_or_else(Raise::badarg)? {
+        supervisor = supervisor.child(ChildSpec::parse(&spec, AutoShutdown::Never).map_err(Raise::error)?);
+    }
+    let error = |why: Term| Term::tuple([known::error().into(), why]);
+    Ok(match supervisor.start().await {
+        Ok(pid) => ok(pid),
+        Err(SupervisorError::Child(why)) => error(Term::tuple([known::shutdown().into(), why])),
+        Err(_ended) => error(known::shutdown().into()),
+    })
 }
 
 /// The process that the call runs in ends with the call; whoever called stays.

@@ -17,6 +17,8 @@ struct Kept {
     counter: Counter,
     handoff: Handoff,
     key: Term,
+    /// Whose exit signals are looked at here: they may say where the number goes.
+    parent: Pid,
 }
 
 /// `{Replica, Key, Initial}`: what was left under the key in that replica of this node goes on, or this number.
@@ -25,8 +27,8 @@ pub(super) fn start(context: &CallContext, args: &[Term], parent: Pid) -> Result
     let pid = context.node.whereis(*replica);
     let crdt = context.node.delta_crdts().into_iter().find(|crdt| Some(crdt.pid()) == pid);
     let handoff = context.node.horde_handoff(crdt.ok_or_else(Raise::badarg)?);
-    let counter = Counter { value: initial.to_big(), parent: Some(parent) };
-    Ok(context.node.spawn_server(Kept { counter, handoff, key: key.clone() }).pid())
+    let counter = Counter { value: initial.to_big() };
+    Ok(context.node.spawn_server(Kept { counter, handoff, key: key.clone(), parent }).pid())
 }
 
 impl Kept {
@@ -41,7 +43,7 @@ impl Kept {
 impl GenServer for Kept {
     async fn init(&mut self, context: &mut Context) -> Result<(), Exit> {
         context.process.trap_exit(true);
-        self.counter.init(context).await?;
+        context.process.link(self.parent)?;
         if let Some(value) = self.picked_up().await {
             self.counter.value = value;
         }

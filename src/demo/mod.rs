@@ -1,4 +1,5 @@
-//! The demo services of `tiebeam node --demo`: functions of `Tiebeam.Demo`, and the processes `echo` and `counter`.
+//! The demo services of `tiebeam node --demo`: functions of `Tiebeam.Demo`, the processes `echo` and
+//! `counter`, and three supervisors.
 
 mod counter;
 mod functions;
@@ -7,7 +8,8 @@ mod kept;
 use crate::etf::Encoded;
 use crate::gen_server::{Context, GenServer, Reply};
 use crate::node::Node;
-use crate::process::{Exit, From, Mail, RegisterError};
+use crate::process::{Exit, From, Mail};
+use crate::supervisor::SupervisorError;
 use crate::term::Term;
 
 pub(crate) use self::counter::Counter;
@@ -15,12 +17,14 @@ pub(crate) use self::counter::Counter;
 /// Exports the functions and starts the processes.
 ///
 /// # Errors
-/// [`RegisterError`], if `echo` or `counter` is taken.
-pub fn start(node: &Node) -> Result<(), RegisterError> {
+/// [`SupervisorError`], if `echo` or `counter` is taken.
+pub async fn start(node: &Node) -> Result<(), SupervisorError> {
     functions::export(node);
     node.export_standard();
-    let _echo = node.spawn_server(Echo).register("echo")?;
-    counter::start_supervised(node)
+    node.spawn_server(Echo).register("echo").map_err(SupervisorError::from)?;
+    node.dynamic_supervisor().name("Elixir.Tiebeam.Demo.DynamicSupervisor").start()?;
+    node.task_supervisor().name("Elixir.Tiebeam.Demo.TaskSupervisor").start()?;
+    counter::start_supervised(node).await
 }
 
 /// Answers `{From, Ref, Term}` with `{Ref, Term}`, and as a GenServer any call with its request.

@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use crate::etf::Encoded;
 use crate::node::Node;
 use crate::process::{CallError, Dest, Exit, From, Mail, Process, SendError};
-use crate::term::{Atom, Term, atom::known};
+use crate::term::{Atom, Pid, Term, atom::known};
 
 pub(crate) use self::server::serve;
 
@@ -62,6 +62,19 @@ pub trait GenServer: Send + 'static {
         ready(Ok(()))
     }
 
+    /// What [`Context::continue_with`] left to be done, before any other request: `handle_continue/2`.
+    ///
+    /// # Errors
+    /// The reason to end with.
+    fn handle_continue(
+        &mut self,
+        continuation: Encoded,
+        context: &mut Context,
+    ) -> impl Future<Output = Result<(), Exit>> + Send {
+        let _ = (continuation, context);
+        ready(Ok(()))
+    }
+
     /// The time-out that [`Context::timeout_after`] set has passed without mail.
     ///
     /// # Errors
@@ -94,9 +107,10 @@ pub trait GenServer: Send + 'static {
 pub enum Reply {
     /// This, now.
     Now(Encoded),
-    /// Nothing yet: the server will use [`Process::reply`] with the caller's [`From`].
+    /// Nothing yet: the server, or any task, will use [`Process::reply`] or [`Node::reply`] with the caller's [`From`].
     Later,
-    /// This, and the server ends with that reason.
+    /// The server ends with that reason, and the caller gets this once [`GenServer::terminate`] has run:
+    /// `{stop, Reason, Reply, State}`.
     Stop(Encoded, Exit),
 }
 
@@ -114,15 +128,35 @@ pub struct Context {
     pub node: Node,
     /// The server's process.
     pub process: Process,
+    parent: Option<Pid>,
     timeout: Option<Duration>,
+    continuation: Option<Encoded>,
+    hibernate: bool,
 }
 
 impl Context {
     pub(crate) fn new(node: Node, process: Process) -> Self {
-        Self { node, process, timeout: None }
+        Self { node, process, parent: None, timeout: None, continuation: None, hibernate: false }
     }
 
-    /// Has [`GenServer::timeout`] called, if no mail comes for so long after this request.
+    /// The process that started this one by a link: its exit signal ends a server that traps exits, too.
+    #[must_use]
+    pub fn parent(&self) -> Option<Pid> {
+        self.parent
+    }
+
+    /// Has [`GenServer::handle_continue`] called once this request is done: `{continue, Continuation}`.
+    pub fn continue_with(&mut self, continuation: impl Into<Term>) {
+        self.continuation = Some(crate::process::reason::of(&continuation.into()));
+    }
+
+    /// Gives back memory that a mailbox grown long holds, before the next request: `hibernate`.
+    pub fn hibernate(&mut self) {
+        self.hibernate = true;
+    }
+
+    /// Has [`GenServer::timeout`] called, if no mail comes for so long after this request. Mail that waits already is
+    /// taken first.
     pub fn timeout_after(&mut self, delay: Duration) {
         self.timeout = Some(delay);
     }
@@ -132,11 +166,45 @@ impl Node {
     /// Starts a server as a new process.
     #[must_use = "without its pid nobody can call it"]
     pub fn spawn_server<S: GenServer>(&self, server: S) -> Started {
+        Started { node: self.clone(), pid: self.serve(self.process(), server, None) }
+    }
+}
+
+impl Node {
+    /// Starts a server that is linked to another process, as `gen_server:start_link` links it to the caller's: an exit
+    /// signal of that process ends it, even where it traps exits.
+    #[must_use = "without its pid nobody can call it"]
+    pub fn spawn_server_link<S: GenServer>(&self, server: S, parent: Pid) -> Started {
         let process = self.process();
+        let _just_made = process.link(parent);
+        Started { node: self.clone(), pid: self.serve(process, server, Some(parent)) }
+    }
+
+    /// As [`Node::spawn_server_link`], with a name from the first request on; else `{already_started, Pid}`.
+    pub(crate) fn start_server_link<S: GenServer>(&self, server: S, parent: Pid, name: Atom) -> Result<Pid, Term> {
+        let process = self.process();
+        if process.register(name).is_err() {
+            let other = self.whereis(name).map_or_else(|| known::undefined().into(), Term::from);
+            return Err(Term::tuple([Term::atom("already_started"), other]));
+        }
+        let _just_made = process.link(parent);
+        Ok(self.serve(process, server, Some(parent)))
+    }
+
+    /// Runs a server as a process that exists already.
+    pub(crate) fn serve<S: GenServer>(&self, process: Process, server: S, parent: Option<Pid>) -> Pid {
         let pid = process.pid();
         let node = self.clone();
-        self.run(process, move |process| serve(server, Context::new(node, process)));
-        Started { node: self.clone(), pid }
+        self.run(process, move |process| serve(server, Context { parent, ..Context::new(node, process) }));
+        pid
+    }
+
+    /// Replies to a call that was answered with [`Reply::Later`], from any task: `gen_server:reply/2`.
+    ///
+    /// # Errors
+    /// [`SendError`]. A caller that is gone is no error.
+    pub fn reply(&self, to: &From, reply: impl Serialize) -> Result<(), SendError> {
+        self.process().reply_encoded(to, &Encoded::of(&reply)?)
     }
 }
 
@@ -208,13 +276,13 @@ async fn call_one<T: DeserializeOwned>(
 #[derive(Debug, Clone)]
 pub struct Started {
     node: Node,
-    pid: crate::term::Pid,
+    pid: Pid,
 }
 
 impl Started {
     /// Its pid.
     #[must_use]
-    pub fn pid(&self) -> crate::term::Pid {
+    pub fn pid(&self) -> Pid {
         self.pid
     }
 
@@ -222,7 +290,7 @@ impl Started {
     ///
     /// # Errors
     /// [`RegisterError`](crate::process::RegisterError), if the name is taken.
-    pub fn register(self, name: impl Into<Atom>) -> Result<crate::term::Pid, crate::process::RegisterError> {
+    pub fn register(self, name: impl Into<Atom>) -> Result<Pid, crate::process::RegisterError> {
         self.node.router().register(name.into(), self.pid)?;
         Ok(self.pid)
     }

@@ -8,27 +8,54 @@ use crate::process::{Exit, From, Mail};
 
 /// Runs a server until it, or somebody else, ends it.
 pub(crate) async fn serve<S: GenServer>(mut server: S, mut context: Context) -> Exit {
-    let why = match work(&mut server, &mut context).await {
+    let End { why, reply } = match work(&mut server, &mut context).await {
         Ok(never) => match never {},
-        Err(why) => why,
+        Err(end) => end,
     };
     server.terminate(why.reason(), &mut context).await;
+    if let Some((from, reply)) = reply {
+        answer(&context, &from, &reply);
+    }
     why
 }
 
 enum Never {}
 
-async fn work<S: GenServer>(server: &mut S, context: &mut Context) -> Result<Never, Exit> {
+/// Why a server ends, and what the caller that ended it is told.
+struct End {
+    why: Exit,
+    reply: Option<(From, Encoded)>,
+}
+
+impl std::convert::From<Exit> for End {
+    fn from(why: Exit) -> Self {
+        Self { why, reply: None }
+    }
+}
+
+async fn work<S: GenServer>(server: &mut S, context: &mut Context) -> Result<Never, End> {
     server.init(context).await?;
     let mut suspended = false;
     loop {
+        while let Some(continuation) = context.continuation.take() {
+            server.handle_continue(continuation, context).await?;
+        }
+        if std::mem::take(&mut context.hibernate) {
+            context.process.cell().lock().mailbox.shrink_to_fit();
+        }
         let Some(mail) = next(context, suspended).await? else {
             server.timeout(context).await?;
             continue;
         };
-        let Mail::Message(message) = &mail else {
-            server.info(mail, context).await?;
-            continue;
+        let message = match &mail {
+            Mail::Message(message) => message,
+            Mail::Exit(exit) if Some(exit.from) == context.parent => {
+                return Err(Exit::encoded(exit.reason.clone()).into());
+            }
+            Mail::Exit(_) | Mail::Down(_) | Mail::SpawnReply(_) => {
+                server.info(mail, context).await?;
+                continue;
+            }
         };
         match classify(message) {
             Request::Call(from, request) => handle_call(server, from, request, context).await?,
@@ -37,7 +64,7 @@ async fn work<S: GenServer>(server: &mut S, context: &mut Context) -> Result<Nev
                 match handle_system(&request, &from, server, &context.process, suspended) {
                     System::Answered => {}
                     System::Suspended(now) => suspended = now,
-                    System::Terminate(why) => return Err(Exit::encoded(why)),
+                    System::Terminate(why) => return Err(Exit::encoded(why).into()),
                 }
             }
             Request::Info => server.info(mail, context).await?,
@@ -50,14 +77,11 @@ async fn handle_call<S: GenServer>(
     from: From,
     request: Encoded,
     context: &mut Context,
-) -> Result<(), Exit> {
+) -> Result<(), End> {
     match server.call(request, from.clone(), context).await? {
         Reply::Now(reply) => answer(context, &from, &reply),
         Reply::Later => {}
-        Reply::Stop(reply, why) => {
-            answer(context, &from, &reply);
-            return Err(why);
-        }
+        Reply::Stop(reply, why) => return Err(End { why, reply: Some((from, reply)) }),
     }
     Ok(())
 }

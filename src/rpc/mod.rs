@@ -30,6 +30,8 @@ pub use self::gather::Gathered;
 pub use self::parallel::Promise;
 pub use self::request::{RequestId, RequestIds, Response};
 
+pub(crate) use self::server::exit_reason;
+
 use self::client::Call;
 use self::exports::Exports;
 use self::server::SpawnServer;

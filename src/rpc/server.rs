@@ -204,7 +204,7 @@ fn call_outcome(reference: Ref, returned: Returned) -> Encoded {
 }
 
 /// What a process ends with that ran a function: `normal`, `{Error, Stack}`, `{{nocatch, Thrown}, Stack}`, or as it is.
-pub(super) fn exit_reason(returned: Returned) -> Term {
+pub(crate) fn exit_reason(returned: Returned) -> Term {
     match returned {
         Ok(_) => known::normal().into(),
         Err(Raise::Exit(why)) => why,

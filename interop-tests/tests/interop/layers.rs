@@ -15,6 +15,7 @@ const LAYERS: &[&[&str]] = &[
     &["node"],
     &["io", "gen_server"],
     &["rpc"],
+    &["supervisor"],
     &["pg", "global"],
     &["delta_crdt", "pubsub"],
     &["standard"],

@@ -19,6 +19,7 @@ mod pubsub;
 mod rolling;
 mod servers;
 mod service;
+mod supervisor;
 mod ticks;
 mod tls;
 mod world;

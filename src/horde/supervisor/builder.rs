@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use super::children::{Children, Intensity, Spec};
+use super::children::{Children, Spec};
 use super::server::Server;
 use super::state::{Settings, State};
 use super::{HordeSupervisor, Shared, Supervisors, Watcher, children_name, exports};
@@ -12,6 +12,7 @@ use crate::gen_server::{Context, serve};
 use crate::horde::registry::{MemberOf, Members, StartError};
 use crate::horde::{Distribution, MemberName, SYNC_INTERVAL, Uniform, crdt_name};
 use crate::node::{Node, Observer};
+use crate::supervisor::Intensity;
 use crate::term::Atom;
 
 /// Sets a member of a supervisor up; made by `Node::horde_supervisor`.
