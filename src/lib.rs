@@ -30,7 +30,7 @@
 //!
 //! ```text
 //! cli · demo · builder   the program, its demo services, a node with all its services
-//! cluster                nodes that find each other, as with libcluster
+//! cluster · metrics      nodes that find each other, as with libcluster; figures for a recorder
 //! horde                  Horde's members and strategies
 //! standard               functions that BEAM peers and tools expect
 //! delta_crdt · pubsub    replicas that sync with Elixir's DeltaCrdt; Phoenix's broadcasts
@@ -63,6 +63,8 @@ pub mod gen_server;
 pub mod global;
 pub mod handshake;
 pub mod horde;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 pub mod net;
 pub mod node;
 pub mod pg;

@@ -5,6 +5,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use hashbrown::HashMap;
@@ -82,7 +83,7 @@ impl Args for () {
 
 /// The functions of a node, by module, function and arity.
 #[derive(Default)]
-pub(crate) struct Exports(RwLock<HashMap<(Atom, Atom, u8), Handler>>);
+pub(crate) struct Exports(RwLock<HashMap<(Atom, Atom, u8), Handler>>, AtomicU64);
 
 impl std::fmt::Debug for Exports {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -94,6 +95,16 @@ impl Exports {
     /// Adds a function, replacing one of the same name and arity.
     pub(crate) fn add(&self, mfa: (Atom, Atom, u8), handler: Handler) {
         self.0.write().unwrap_or_else(PoisonError::into_inner).insert(mfa, handler);
+    }
+
+    /// How many calls of functions there were, unknown ones included.
+    pub(crate) fn calls(&self) -> u64 {
+        self.1.load(Ordering::Relaxed)
+    }
+
+    /// Counts one more call.
+    pub(crate) fn called(&self) {
+        self.1.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn find(&self, mfa: (Atom, Atom, u8)) -> Option<Handler> {

@@ -205,6 +205,12 @@ impl Node {
         exports(self).list()
     }
 
+    /// How many calls of functions of this node there were, unknown ones included.
+    #[must_use]
+    pub fn exported_calls(&self) -> u64 {
+        exports(self).calls()
+    }
+
     /// Whether a function of that module is exported.
     #[must_use]
     pub fn exports_module(&self, module: Atom) -> bool {

@@ -148,6 +148,7 @@ pub(crate) async fn apply(
             return Box::pin(apply_closure(context, exports, fun, a)).await;
         }
     }
+    exports.called();
     match exports.find((module, function, arity)) {
         Some(handler) => handler(context, args).await,
         None => Err(Raise::undef(module, function, args.term().unwrap_or_default())),

@@ -33,6 +33,7 @@ fn info(node: &Node) -> Term {
         ("monitors", cells.iter().map(|cell| cell.lock().monitors.len()).sum::<usize>().into()),
         ("monitored_by", cells.iter().map(|cell| cell.lock().watchers.len()).sum::<usize>().into()),
         ("signals", node.router().reductions().into()),
+        ("rpc_calls", node.exported_calls().into()),
         ("exports", node.exports().len().into()),
         ("peers", Term::Map(peers.into_iter().collect::<Map>())),
         ("replicas", Term::nil()),

@@ -9,6 +9,7 @@ mod erlang;
 mod global;
 mod info;
 mod nodes;
+mod observer;
 mod pg;
 mod process;
 mod rpc;
@@ -27,6 +28,7 @@ pub(crate) fn export(node: &Node) {
     process::export(node);
     system::export(node);
     info::export(node);
+    observer::export(node);
 }
 
 impl Node {

@@ -29,6 +29,16 @@ const USUAL: [&str; 17] = [
 ];
 
 pub(super) fn export(node: &Node) {
+    // What it says suppresses a look into the state, which a BEAM would decode by its own module.
+    answer(node, "proc_lib", "translate_initial_call", 1, |context, args| {
+        let pid = args[0].as_pid().ok_or_else(Raise::badarg)?;
+        let (module, function, arity) = match context.node.router().cell(pid) {
+            Some(cell) => cell.initial_call,
+            None => (Atom::new("proc_lib"), Atom::new("init_p"), 5),
+        };
+        Ok(Term::tuple([module.into(), function.into(), arity.into()]))
+    });
+    answer(node, "proc_lib", "get_label", 1, |_, _| Ok(known::undefined().into()));
     for (module, name) in [("erlang", "processes"), ("Elixir.Process", "list")] {
         answer(node, module, name, 0, |context, _| {
             let pids: Vec<Term> = context.node.router().cells().iter().map(|cell| cell.pid.into()).collect();
@@ -104,13 +114,38 @@ fn pair(item: &str, cell: &Cell, state: &State) -> Option<Term> {
         "stack_size" | "catchlevel" => 0.into(),
         // Mails that came are what we count where the emulator counts reductions.
         "reductions" => state.received.into(),
-        "garbage_collection" => vec![Term::tuple([Term::atom("minor_gcs"), 0.into()])].into(),
-        "last_calls" | "trace" => Term::atom(if item == "trace" { "undefined" } else { "false" }),
+        "garbage_collection" => garbage_collection(),
+        "label" => known::undefined().into(),
+        "parent" => known::undefined().into(),
+        "async_dist" => known::false_().into(),
+        "backtrace" => Term::from(""),
+        "last_calls" => known::false_().into(),
+        "trace" => 0.into(),
         "sequential_trace_token" => Term::nil(),
         "message_queue_data" => Term::atom("on_heap"),
         _ => return None,
     };
     Some(Term::tuple([Term::atom(item), value]))
+}
+
+/// Nothing here is collected: what a BEAM's tools look for is there, with a BEAM's defaults.
+fn garbage_collection() -> Term {
+    let named = |name: &str, value: Term| Term::tuple([Term::atom(name), value]);
+    let limit = [
+        ("error_logger", known::true_().into()),
+        ("include_shared_binaries", known::false_().into()),
+        ("kill", known::true_().into()),
+        ("size", 0.into()),
+    ];
+    let limit = limit.into_iter().map(|(key, value)| (Term::atom(key), value)).collect();
+    vec![
+        named("max_heap_size", Term::Map(limit)),
+        named("min_bin_vheap_size", 46_422.into()),
+        named("min_heap_size", 233.into()),
+        named("fullsweep_after", 65_535.into()),
+        named("minor_gcs", 0.into()),
+    ]
+    .into()
 }
 
 /// `{process, Pid}` or `{process, {Name, Node}}`.
@@ -124,7 +159,7 @@ fn monitored(target: Target, node: Atom) -> Term {
 }
 
 /// About the bytes that a process takes: itself, and the messages that wait for it.
-fn memory(state: &State) -> usize {
+pub(super) fn memory(state: &State) -> usize {
     const ITSELF: usize = 1024;
     ITSELF + state.mailbox.iter().map(crate::process::Mail::size).sum::<usize>()
 }

@@ -19,7 +19,7 @@ const LAYERS: &[&[&str]] = &[
     &["pg", "global"],
     &["delta_crdt", "pubsub"],
     &["standard"],
-    &["horde", "cluster"],
+    &["horde", "cluster", "metrics"],
     &["demo"],
     &["builder"],
     &["cli"],

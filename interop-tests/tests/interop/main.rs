@@ -14,6 +14,7 @@ mod links;
 mod lists;
 mod messages;
 mod nodes;
+mod observer;
 mod pg;
 mod pubsub;
 mod rolling;
