@@ -12,7 +12,10 @@ struct Worker;
 
 impl GenServer for Worker {
     async fn call(&mut self, _: Encoded, _: From, context: &mut Context) -> Result<Reply, Exit> {
-        Ok(Reply::Stop(Encoded::of(&context.process.pid()).map_err(|_| Exit::normal())?, Term::atom("crash").into()))
+        Ok(Reply::Stop(
+            Encoded::of(&context.process.pid()).map_err(|_unencodable| Exit::normal())?,
+            Term::atom("crash").into(),
+        ))
     }
 }
 

@@ -6,12 +6,13 @@ use crate::world::World;
 
 on_every_release!(backends_answer_as_a_beam_s, processes_are_shown_as_they_are, the_dashboard_is_told_what_it_asks);
 
-/// The type of a term, with the keys of lists of pairs and of maps.
+/// The type of a term, with the keys of lists of pairs and of maps, but one that OTP 25 does not have.
 const SHAPE: &str = "Shape = fun Shape([{K, _} | _] = L) when is_atom(K) -> \
                          lists:sort([{Key, Shape(V)} || {Key, V} <- L]); \
                      Shape([]) -> list; Shape(L) when is_list(L) -> list; Shape(X) when is_integer(X) -> integer; \
                      Shape(X) when is_boolean(X) -> boolean; Shape(X) when is_atom(X) -> atom; \
-                     Shape(X) when is_pid(X) -> pid; Shape(X) when is_map(X) -> maps:map(fun(_, V) -> Shape(V) end, X); \
+                     Shape(X) when is_pid(X) -> pid; Shape(X) when is_map(X) -> \
+                     maps:map(fun(_, V) -> Shape(V) end, maps:remove(include_shared_binaries, X)); \
                      Shape(X) when is_tuple(X) -> list_to_tuple([Shape(E) || E <- tuple_to_list(X)]); \
                      Shape(X) when is_binary(X) -> binary end, Rpc = fun(M, F, A) -> rpc:call(N, M, F, A) end, \
                      Start = fun(F, A) -> spawn_link(N, observer_backend, F, A) end, \
