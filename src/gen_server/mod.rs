@@ -295,3 +295,6 @@ impl Started {
         Ok(self.pid)
     }
 }
+
+#[cfg(test)]
+mod tests;
