@@ -17,6 +17,7 @@ pub(super) struct Replicas {
     replicas: Vec<(String, Vec<String>)>,
     pub(super) sync_interval: Option<u64>,
     pub(super) max_sync_size: Option<usize>,
+    storage: Option<std::path::PathBuf>,
 }
 
 impl Args for Replicas {
@@ -36,6 +37,14 @@ impl Args for Replicas {
                     .action(ArgAction::Append)
                     .requires("crdt")
                     .help("A neighbour of the --crdt before it, such as store@b1@127.0.0.1"),
+            )
+            .arg(
+                Arg::new("crdt_store")
+                    .long("crdt-store")
+                    .value_name("DIR")
+                    .requires("crdt")
+                    .value_parser(value_parser!(std::path::PathBuf))
+                    .help("Keep the replicas on disk, each in a sub-folder: a write is acknowledged once it is there"),
             )
             .arg(
                 Arg::new("sync_interval")
@@ -85,7 +94,8 @@ impl FromArgMatches for Replicas {
             }
         }
         let sync_interval = matches.get_one("sync_interval").copied();
-        Ok(Self { replicas, sync_interval, max_sync_size: matches.get_one("max_sync_size").copied() })
+        let storage = matches.get_one("crdt_store").cloned();
+        Ok(Self { replicas, sync_interval, max_sync_size: matches.get_one("max_sync_size").copied(), storage })
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
@@ -106,6 +116,9 @@ impl Replicas {
             }
             if let Some(keys) = self.max_sync_size {
                 builder = builder.max_sync_size(keys);
+            }
+            if let Some(folder) = &self.storage {
+                builder = builder.storage(folder);
             }
             let started = builder.start();
             started.with_context(|| format!("cannot start the replica {}", name.as_str()))?;

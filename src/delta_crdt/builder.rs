@@ -8,7 +8,7 @@ use super::server::Server;
 use super::{DeltaCrdt, Diff, Local, OnDiffs, Shared, address};
 use crate::crdt::{Replica, Settings, State};
 use crate::node::Node;
-use crate::process::{Dest, RegisterError};
+use crate::process::{Dest, Process, RegisterError};
 use crate::term::Term;
 
 /// Sets a replica up; made by `Node::delta_crdt`.
@@ -20,6 +20,21 @@ pub struct DeltaCrdtBuilder {
     max_sync_size: Option<usize>,
     neighbours: Vec<Term>,
     on_diffs: Option<OnDiffs>,
+    #[cfg(feature = "storage")]
+    storage: Option<std::path::PathBuf>,
+}
+
+/// A replica cannot start.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// Its name cannot be registered.
+    #[error(transparent)]
+    Name(#[from] RegisterError),
+    /// Its storage cannot be used.
+    #[cfg(feature = "storage")]
+    #[error(transparent)]
+    Storage(#[from] super::StorageError),
 }
 
 impl std::fmt::Debug for DeltaCrdtBuilder {
@@ -31,7 +46,16 @@ impl std::fmt::Debug for DeltaCrdtBuilder {
 impl DeltaCrdtBuilder {
     pub(super) fn new(node: Node, name: &str) -> Self {
         let sync_interval = Duration::from_millis(200);
-        Self { node, name: name.into(), sync_interval, max_sync_size: None, neighbours: Vec::new(), on_diffs: None }
+        Self {
+            node,
+            name: name.into(),
+            sync_interval,
+            max_sync_size: None,
+            neighbours: Vec::new(),
+            on_diffs: None,
+            #[cfg(feature = "storage")]
+            storage: None,
+        }
     }
 
     /// How often it compares with its neighbours; `sync_interval`, 200 ms. Small writes do not wait for it.
@@ -60,29 +84,77 @@ impl DeltaCrdtBuilder {
         self
     }
 
-    /// Starts it.
+    /// Keeps it on disk, in a sub-folder of this folder: a write is done, and told to neighbours, once the disk has it, and
+    /// a replica that starts with the same name and folder goes on where the last one ended, however it ended. Without,
+    /// it lives in memory.
+    #[cfg(feature = "storage")]
+    pub fn storage(mut self, folder: impl Into<std::path::PathBuf>) -> Self {
+        self.storage = Some(folder.into());
+        self
+    }
+
+    /// Starts it. With a storage, what is there is read first.
     ///
     /// # Errors
-    /// [`RegisterError`], if the name is taken.
-    pub fn start(self) -> Result<DeltaCrdt, RegisterError> {
+    /// [`StartError`], if the name is taken or the storage cannot be used.
+    pub fn start(mut self) -> Result<DeltaCrdt, StartError> {
+        #[cfg(feature = "storage")]
+        if let Some(folder) = &self.storage {
+            let path = super::storage::file(folder, &self.name);
+            let opened = super::storage::open(&path, &replica_id(), 0)?;
+            return self.start_opened(opened, path);
+        }
+        let state = State::new(&replica_id(), 0);
+        let (shared, process) = self.shared(state, Stored::default())?;
+        Ok(self.run(shared, process))
+    }
+
+    /// Starts it with a storage that is open.
+    #[cfg(feature = "storage")]
+    pub(super) fn start_opened(
+        mut self,
+        opened: super::storage::Opened,
+        path: std::path::PathBuf,
+    ) -> Result<DeltaCrdt, StartError> {
+        let (database, open, mut state) = opened.into_parts();
+        state.note_touched();
+        // A new replica's id is to be there before its first dot.
+        state.changes += 1;
+        let store = Arc::new(super::storage::Store::new());
+        let (shared, process) = self.shared(state, Some(Arc::clone(&store)))?;
+        store
+            .start(database, open, path.clone(), Arc::clone(&shared))
+            .map_err(|error| super::StorageError::Io { path, why: error.to_string() })?;
+        store.wake();
+        Ok(self.run(shared, process))
+    }
+
+    fn shared(&mut self, state: State, store: Stored) -> Result<(Arc<Shared>, Process), StartError> {
         let process = self.node.process();
         process.register(self.name.as_str())?;
         let me = process.pid();
-        let state = State::new(&replica_id(), 0);
         let defaults = Settings::default();
         let max_sync_size = self.max_sync_size.unwrap_or(defaults.max_sync_size);
         let replica = Replica::new(state, me, Settings { max_sync_size, ..defaults });
+        #[cfg(not(feature = "storage"))]
+        let () = store;
         let shared = Arc::new(Shared {
             replica: RwLock::new(replica),
             me,
             started: Instant::now(),
-            on_diffs: self.on_diffs,
+            on_diffs: self.on_diffs.take(),
             streams: Mutex::default(),
             told: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             untold: Mutex::default(),
             telling: Mutex::default(),
+            #[cfg(feature = "storage")]
+            store,
         });
+        Ok((shared, process))
+    }
+
+    fn run(self, shared: Arc<Shared>, process: Process) -> DeltaCrdt {
         let crdt = DeltaCrdt { node: self.node.clone(), shared: Arc::clone(&shared) };
         let local = self.node.extension::<Local>();
         local.0.lock().unwrap_or_else(PoisonError::into_inner).push(crdt.clone());
@@ -90,9 +162,15 @@ impl DeltaCrdtBuilder {
         if !self.neighbours.is_empty() {
             crdt.set_neighbour_terms(self.neighbours);
         }
-        Ok(crdt)
+        crdt
     }
 }
+
+/// What writes to the disk, if something does.
+#[cfg(feature = "storage")]
+type Stored = Option<Arc<super::storage::Store>>;
+#[cfg(not(feature = "storage"))]
+type Stored = ();
 
 /// An id that no other incarnation had, and that no BEAM takes: those take up to 10^9.
 fn replica_id() -> Term {

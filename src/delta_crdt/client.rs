@@ -15,41 +15,45 @@ impl DeltaCrdt {
     ///
     /// # Errors
     /// [`DeltaCrdtError`].
-    #[expect(clippy::unused_async, reason = "writes of the storage will be waited for")]
     pub async fn put(&self, key: impl Serialize, value: impl Serialize) -> Result<(), DeltaCrdtError> {
-        self.mutate_all(vec![Operation::Add(to_term(&key)?, to_term(&value)?)])
+        self.write(vec![Operation::Add(to_term(&key)?, to_term(&value)?)]).await
     }
 
     /// Writes all pairs of a map at once: `DeltaCrdt.merge/3`.
     ///
     /// # Errors
     /// [`DeltaCrdtError`].
-    #[expect(clippy::unused_async, reason = "writes of the storage will be waited for")]
     pub async fn merge<K: Serialize, V: Serialize>(
         &self,
         pairs: impl IntoIterator<Item = (K, V)>,
     ) -> Result<(), DeltaCrdtError> {
         let add = |(key, value)| Ok(Operation::Add(to_term(&key)?, to_term(&value)?));
-        self.mutate_all(pairs.into_iter().map(add).collect::<Result<_, DeltaCrdtError>>()?)
+        let operations = pairs.into_iter().map(add).collect::<Result<_, DeltaCrdtError>>()?;
+        self.write(operations).await
     }
 
     /// Removes a key: `DeltaCrdt.delete/3`.
     ///
     /// # Errors
     /// [`DeltaCrdtError`].
-    #[expect(clippy::unused_async, reason = "writes of the storage will be waited for")]
     pub async fn delete(&self, key: impl Serialize) -> Result<(), DeltaCrdtError> {
-        self.mutate_all(vec![Operation::Remove(to_term(&key)?)])
+        self.write(vec![Operation::Remove(to_term(&key)?)]).await
     }
 
     /// Removes several keys at once: `DeltaCrdt.drop/3`.
     ///
     /// # Errors
     /// [`DeltaCrdtError`].
-    #[expect(clippy::unused_async, reason = "writes of the storage will be waited for")]
     pub async fn drop_keys<K: Serialize>(&self, keys: impl IntoIterator<Item = K>) -> Result<(), DeltaCrdtError> {
         let remove = |key| Ok(Operation::Remove(to_term(&key)?));
-        self.mutate_all(keys.into_iter().map(remove).collect::<Result<_, DeltaCrdtError>>()?)
+        let operations = keys.into_iter().map(remove).collect::<Result<_, DeltaCrdtError>>()?;
+        self.write(operations).await
+    }
+
+    /// Done once the storage, if there is one, has it.
+    async fn write(&self, operations: Vec<Operation>) -> Result<(), DeltaCrdtError> {
+        self.mutate_all(operations)?;
+        self.shared.stored().await
     }
 
     /// Reads a key: `DeltaCrdt.get/3`. Waits for no one but a write under way.

@@ -18,6 +18,8 @@
 mod builder;
 mod client;
 mod server;
+#[cfg(feature = "storage")]
+mod storage;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -29,8 +31,10 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-pub use self::builder::DeltaCrdtBuilder;
+pub use self::builder::{DeltaCrdtBuilder, StartError};
 pub use self::client::Remote;
+#[cfg(feature = "storage")]
+pub use self::storage::StorageError;
 use hashbrown::HashMap;
 
 use crate::crdt::{Change, Replica, is_partial};
@@ -66,6 +70,11 @@ pub enum DeltaCrdtError {
     /// The replica has ended.
     #[error("the replica has ended")]
     Ended,
+    /// The write is not on the disk. It is kept in memory, not told to any neighbour, and tried again: it may still come
+    /// true.
+    #[cfg(feature = "storage")]
+    #[error("not stored: {0}")]
+    Storage(#[from] StorageError),
     /// A replica of Elixir ends when it compares a key of this form.
     #[error("keys of the form {{partial, _}} end replicas of Elixir")]
     Key,
@@ -91,6 +100,8 @@ pub(crate) struct Shared {
     untold: Mutex<VecDeque<Vec<Diff>>>,
     /// Held by whoever tells it.
     telling: Mutex<()>,
+    #[cfg(feature = "storage")]
+    store: Option<Arc<storage::Store>>,
 }
 
 impl std::fmt::Debug for Shared {
@@ -168,7 +179,39 @@ impl Shared {
         }
     }
 
+    /// Has the storage write what changed.
+    fn store(&self) {
+        #[cfg(feature = "storage")]
+        if let Some(store) = &self.store {
+            store.wake();
+        }
+    }
+
+    /// Waits until all that changed so far is stored, if anything is.
+    #[cfg_attr(not(feature = "storage"), expect(clippy::unused_async, reason = "there is no storage to wait for"))]
+    async fn stored(&self) -> Result<(), DeltaCrdtError> {
+        #[cfg(feature = "storage")]
+        if let Some(store) = &self.store {
+            let changes = self.read().state.changes;
+            store.wake();
+            store.committed(changes).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether writes are stored, and take their time.
+    fn is_stored(&self) -> bool {
+        #[cfg(feature = "storage")]
+        return self.store.is_some();
+        #[cfg(not(feature = "storage"))]
+        false
+    }
+
     fn end(&self) {
+        #[cfg(feature = "storage")]
+        if let Some(store) = &self.store {
+            store.stop();
+        }
         self.ended.store(true, Ordering::Release);
         for stream in self.streams.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             if let Some(queue) = stream.upgrade() {
@@ -301,6 +344,7 @@ impl DeltaCrdt {
             }
             (replica.has_pending(), changes)
         });
+        self.shared.store();
         if pending && !self.shared.told.swap(true, Ordering::AcqRel) {
             self.tell(reason::of(&Term::atom("push")));
         }

@@ -79,7 +79,7 @@ impl Server {
         }
         let now = self.shared().now();
         let out = self.shared().write().tick(now);
-        self.send(process, out);
+        self.send(process, out).await;
     }
 
     fn watch(&mut self, address: Term, process: &Process) {
@@ -109,18 +109,28 @@ impl Server {
         (node != process.pid().node).then(|| process.router().outbox(node))
     }
 
-    fn push(&self, process: &Process) {
+    async fn push(&self, process: &Process) {
         self.shared().told.store(false, Ordering::Release);
         let has_room = |address: &Term| {
             let watch = self.watched.get(address);
             watch.is_some_and(|watch| watch.outbox.as_ref().is_none_or(|outbox| outbox.check_writable().is_ok()))
         };
         let out = self.shared().write().push(has_room);
-        self.send(process, out);
+        self.send(process, out).await;
     }
 
-    /// Sends each over the connection on which its neighbour is watched; to others, all over the same.
-    fn send(&self, process: &Process, out: Vec<Outgoing>) {
+    /// Sends each over the connection on which its neighbour is watched; to others, all over the same. Nothing that a crash
+    /// could undo is told: first the storage has it.
+    async fn send(&self, process: &Process, out: Vec<Outgoing>) {
+        if out.is_empty() {
+            return;
+        }
+        if let Err(error) = self.shared().stored().await {
+            tracing::debug!(%error, "neighbours are not told");
+            let mut replica = self.shared().write();
+            out.iter().for_each(|outgoing| replica.handle_unsent(&outgoing.to));
+            return;
+        }
         let mut ways: HashMap<Atom, Option<Arc<Outbox>>> = HashMap::new();
         for (address, watch) in &self.watched {
             if let (Some(node), Some(outbox)) = (node_of(address), &watch.outbox) {
@@ -176,7 +186,7 @@ impl Server {
     async fn message(&mut self, term: &Term, sender: Option<Pid>, process: &mut Process) {
         if let Term::Atom(atom) = term {
             match atom.as_str() {
-                "push" => self.push(process),
+                "push" => self.push(process).await,
                 // Timers send it, and whoever wants a comparison now.
                 "sync" => {
                     self.tick(process).await;
@@ -203,7 +213,7 @@ impl Server {
             message => {
                 let (now, local) = (self.shared().now(), self.shared().local());
                 let out = self.shared().change(|replica| replica.handle(message, sender, now, local));
-                self.send(process, out);
+                self.send(process, out).await;
             }
         }
     }
@@ -247,6 +257,7 @@ impl Server {
             }
         }
         self.shared().write().joined(data);
+        self.shared().store();
         tracing::debug!(replica = ?self.crdt.pid(), keys = data.keys.len(), changed, "sync done");
     }
 
@@ -327,6 +338,18 @@ impl GenServer for Server {
     async fn call(&mut self, request: Encoded, from: From, context: &mut Context) -> Result<Reply, Exit> {
         let request = request.term().map_err(|_malformed| Exit::from(Term::atom("badarg")))?;
         match self.answer(&request) {
+            Ok(reply) if reply.is_atom("ok") && self.shared().is_stored() => {
+                // Many callers wait for one batch.
+                let (crdt, process) = (self.crdt.clone(), context.process.share());
+                context.node.spawn_task(async move {
+                    let reply = match crdt.shared.stored().await {
+                        Ok(()) => reply,
+                        Err(error) => Term::tuple([Term::atom("error"), Term::binary(error.to_string())]),
+                    };
+                    let _gone = process.reply(&from, &reply);
+                });
+                Ok(Reply::Later)
+            }
             Ok(reply) => Ok(reply.into()),
             Err(why) => {
                 tracing::debug!(%request, "bad request to a replica");
@@ -375,9 +398,14 @@ impl GenServer for Server {
     }
 
     async fn terminate(&mut self, _: &Encoded, context: &mut Context) {
-        self.push(&context.process);
+        self.push(&context.process).await;
         self.tick(&context.process).await;
         self.shared().end();
+        #[cfg(feature = "storage")]
+        if let Some(store) = &self.shared().store {
+            // The next replica of the name can have the file.
+            store.closed().await;
+        }
     }
 
     fn state(&self) -> Term {

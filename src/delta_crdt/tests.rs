@@ -3,3 +3,5 @@
 mod process;
 mod recorded;
 mod simulated;
+#[cfg(feature = "storage")]
+mod stored;

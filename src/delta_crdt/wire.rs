@@ -190,7 +190,7 @@ fn flavour_of(set: &Map) -> Flavour {
     if set.get_atom("version").is_some() { Flavour::Versioned } else { Flavour::Plain }
 }
 
-fn read_dot(term: &Term, replicas: &mut Replicas) -> Option<Dot> {
+pub(super) fn read_dot(term: &Term, replicas: &mut Replicas) -> Option<Dot> {
     let [replica, counter] = term.as_tuple()? else { return None };
     let counter = read_counter(counter)?;
     Some(Dot { replica: replicas.rank(replica), counter })
@@ -241,6 +241,16 @@ pub(super) fn is_from(message: &Message, sender: Option<Pid>, me: Pid) -> bool {
         }
         _ => true,
     }
+}
+
+/// What stands under a key, as the storage keeps it.
+pub(super) fn stored(elements: &Elements, replicas: &Replicas) -> Term {
+    value_term(elements, replicas, Flavour::default())
+}
+
+/// Reads what the storage kept; `None` if it is no such thing.
+pub(super) fn read_stored(term: &Term, replicas: &mut Replicas) -> Option<Elements> {
+    read_elements(term, replicas, &mut None)?
 }
 
 /// The process whose node a message comes from, where it says so.

@@ -12,6 +12,7 @@ on_every_release!(
     both_write_and_both_read,
     a_default_replica_loses_nothing_that_rust_writes,
     a_restarted_replica_gets_everything_again,
+    what_is_stored_survives_a_kill,
 );
 
 /// What `DeltaCrdt`'s functions send, from a BEAM that has none of its code.
@@ -110,6 +111,12 @@ impl Pair {
     fn meet(&mut self) {
         let set = format!("DeltaCrdt.set_neighbours(:store, [{{:store, :{:?}}}])", self.rust.name());
         assert_eq!(self.beam.elixir(&set), ":ok");
+    }
+
+    /// Kills the Rust node, and starts it again.
+    fn restart(&mut self, name: &str, args: &[&str]) {
+        drop(std::mem::replace(&mut self.rust, Tiebeam::demo(&unique("other"), free_port())));
+        self.rust = Tiebeam::start(name, self.port, args);
     }
 
     /// What the Rust replica is told through its own standard functions.
@@ -248,4 +255,45 @@ fn a_mesh_of_all_releases_and_rust_converges() {
         beam.wait_for("erlang:phash2('Elixir.DeltaCrdt':to_map(store)).", &expected);
         beam.assert_quiet();
     }
+}
+
+/// Killed while a BEAM writes through it: what was acknowledged is there again, before any neighbour could have sent it.
+fn what_is_stored_survives_a_kill(release: Release) {
+    if !release.has_horde(concat!(module_path!(), "::what_is_stored_survives_a_kill")) {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = folder.path().to_str().expect("a path of UTF-8").to_owned();
+    let mut pair = Pair::new(release, ", max_sync_size: :infinite");
+    let name = pair.rust.name().to_owned();
+    let neighbour = format!("store@{}", pair.beam.name());
+    let with_neighbour =
+        ["--demo", "--crdt", "store", "--crdt-neighbour", &neighbour, "--sync-interval", "100", "--crdt-store", &store];
+    pair.restart(&name, &with_neighbour);
+    assert_eq!(pair.on_rust("merge", ", (for i <- 1..1000, into: %{}, do: {i, :first}), :infinity"), ":store");
+    pair.equal(1000);
+    // A BEAM process writes one key after the other, until the node is gone, and says how far it came.
+    let writer = format!(
+        "to = {{:store, :{name:?}}}; \
+         spawn(fn -> Process.register(self(), :writer); \
+           last = Enum.reduce_while(Stream.iterate(1, &(&1 + 1)), 0, fn i, last -> \
+             try do :ok = GenServer.call(to, {{:operation, {{:add, [{{:w, i}}, i]}}}}); {{:cont, i}} catch _, _ -> {{:halt, last}} end end); \
+           receive do {{:how_far, from}} -> send(from, {{:far, last}}) end end); :ok"
+    );
+    // Its own replica is no longer a neighbour: what is there again comes from the disk.
+    assert_eq!(pair.beam.elixir("DeltaCrdt.set_neighbours(:store, [])"), ":ok");
+    assert_eq!(pair.beam.elixir(&writer), ":ok");
+    std::thread::sleep(Duration::from_secs(2));
+    let alone = ["--demo", "--crdt", "store", "--crdt-store", &store];
+    pair.restart(&name, &alone);
+    let far = "send(:writer, {:how_far, self()}); receive do {:far, i} -> i after 60_000 -> :none end";
+    let far: usize = pair.beam.elixir(far).parse().expect("the writer came somewhere");
+    assert!(far > 0, "nothing was written in two seconds");
+    let there = pair.on_rust("take", &format!(", (for i <- 1..{far}, do: {{:w, i}})"));
+    assert_eq!(there.matches("=>").count(), far, "{release:?}: {far} were acknowledged");
+    println!("{release:?}: {far} writes were acknowledged before the kill, and are there");
+    pair.restart(&name, &with_neighbour);
+    assert_eq!(pair.on_rust("put", ", :after, 1"), ":store");
+    pair.beam.wait_for("maps:get('after', 'Elixir.DeltaCrdt':to_map(store), none).", "1");
+    pair.beam.wait_for("'Elixir.DeltaCrdt':get(store, 500).", "first");
 }

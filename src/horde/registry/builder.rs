@@ -33,6 +33,9 @@ pub enum StartError {
     /// One of its names is taken on this node.
     #[error(transparent)]
     Name(#[from] RegisterError),
+    /// Its replica cannot start.
+    #[error(transparent)]
+    Replica(#[from] crate::delta_crdt::StartError),
     /// A name would be too long for an atom.
     #[error("{0} is too long a name")]
     TooLong(String),
