@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use tiebeam::etf::Encoded;
 use tiebeam::node::NodeKind;
-use tiebeam::process::Mail;
+use tiebeam::process::{Answer, Dest, Mail, Process, Registry, SendError};
 use tiebeam::rpc::{Class, Raise, RequestIds, Response, RpcError};
 use tiebeam::{Atom, Cookie, Node, Term, epmd};
 
@@ -77,7 +78,7 @@ async fn calls_run_beside_each_other() {
     let calls = (0..10).map(|n| (Atom::new("math"), Atom::new("add"), (n, n)));
     let doubled: Vec<_> = (0..10).map(|n| Ok(2 * n)).collect();
     assert_eq!(a.parallel_eval::<i64, _>(calls).await, doubled);
-    let further = [tiebeam::etf::Encoded::of(&100).expect("a term")];
+    let further = [Encoded::of(&100).expect("a term")];
     assert_eq!(a.pmap::<i64, _>(mf("math", "add"), &further, 1..5).await, Ok(vec![101, 102, 103, 104]));
     assert!(a.pmap::<i64, _>(mf("math", "add"), &further, ["x"]).await.is_err());
     assert_eq!(a.rpc(b.name()).block_call::<i64>("math", "add", (1, 2)).await, Ok(3));
@@ -157,4 +158,114 @@ async fn cookies_change_at_run_time_and_lists_tell_who_is_there() {
     events.next().await;
     assert!(a.nodes().is_empty());
     assert!(!a.ping("nobody@127.0.0.1").await);
+}
+
+/// Names kept by a module of the program's own, which counts what it sends.
+#[derive(Debug, Default)]
+struct Yellow(std::sync::Mutex<Vec<(Term, tiebeam::Pid)>>, std::sync::atomic::AtomicUsize);
+
+impl Registry for Yellow {
+    fn register_name(&self, name: Term, pid: tiebeam::Pid) -> Answer<'_, bool> {
+        let mut names = self.0.lock().expect("no panic");
+        let is_free = names.iter().all(|(taken, _)| *taken != name);
+        if is_free {
+            names.push((name, pid));
+        }
+        Box::pin(std::future::ready(is_free))
+    }
+
+    fn unregister_name(&self, name: Term) -> Answer<'_, ()> {
+        self.0.lock().expect("no panic").retain(|(taken, _)| *taken != name);
+        Box::pin(std::future::ready(()))
+    }
+
+    fn whereis_name(&self, name: Term) -> Answer<'_, Option<tiebeam::Pid>> {
+        let found = self.0.lock().expect("no panic").iter().find(|(taken, _)| *taken == name).map(|(_, pid)| *pid);
+        // Not known at once, as where another node has to be asked.
+        Box::pin(async move {
+            tokio::task::yield_now().await;
+            found
+        })
+    }
+
+    fn send<'a>(
+        &'a self,
+        from: &'a Process,
+        name: Term,
+        message: Encoded,
+    ) -> Answer<'a, Result<tiebeam::Pid, SendError>> {
+        self.1.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Box::pin(async move {
+            let pid = self.whereis_name(name.clone()).await.ok_or(SendError::Nobody(name))?;
+            from.send_encoded(pid, message).await?;
+            Ok(pid)
+        })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_address_is_sent_to_called_and_monitored() {
+    let (a, b) = pair("addresses").await;
+    let yellow = std::sync::Arc::new(Yellow::default());
+    a.add_registry("Elixir.Yellow", yellow.clone());
+    let server = b.process();
+    server.register("server").expect("a free name");
+    let pid = server.pid();
+    let alias = server.alias();
+    let local = a.process();
+    local.register("local").expect("a free name");
+    a.connect(b.name().atom()).await.expect("it is there");
+    assert!(yellow.register_name(1.into(), pid).await);
+    assert!(!yellow.register_name(1.into(), local.pid()).await);
+    b.global().register("everywhere", pid).await.expect("a free name");
+    tokio::time::timeout(Duration::from_secs(20), async {
+        while a.global().whereis("everywhere") != Some(pid) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
+    .expect("names spread");
+    let via = Dest::Via(Atom::new("Elixir.Yellow"), 1.into());
+    let global = Dest::Global(Term::atom("everywhere"));
+    let remote = [Dest::from(pid), ("server", b.name()).into(), global.clone(), via.clone()];
+    // The server tells callers how many messages it has got before.
+    let serving = tokio::spawn(async move {
+        let mut server = server;
+        let mut messages = 0;
+        loop {
+            let Ok(mail) = server.receive().await else { return };
+            let term = mail.term().expect("a term");
+            match term.as_tuple() {
+                Some([label, from, _]) if label.is_atom("$gen_call") => {
+                    let from = from.as_tuple().expect("a caller");
+                    let reply = Term::tuple([from[1].clone(), Term::from(messages)]);
+                    server.send(from[0].as_pid().expect("a pid"), &reply).await.expect("connected");
+                }
+                Some([stop]) if stop.is_atom("stop") => return,
+                _ => messages += 1,
+            }
+        }
+    });
+    let mut me = a.process();
+    for (n, dest) in remote.iter().enumerate() {
+        me.send(dest.clone(), "message").await.expect("it is there");
+        assert_eq!(me.call(dest.clone(), &Term::nil(), AT_MOST).await, Ok(Term::from(n + 1)), "{dest:?}");
+    }
+    me.send(alias, "message").await.expect("connected");
+    me.send("local", "message").await.expect("it is there");
+    assert_eq!(yellow.1.load(std::sync::atomic::Ordering::Relaxed), 1, "the module's own way of sending");
+    let nobody = me.send(Dest::Via(Atom::new("Elixir.Yellow"), 2.into()), 1).await;
+    assert_eq!(nobody, Err(SendError::Nobody(2.into())));
+    let mut watched = Vec::new();
+    for dest in remote {
+        watched.push(me.monitor(dest).expect("it lives"));
+    }
+    // The monitors have arrived when a call behind them is answered.
+    assert_eq!(me.call(pid, &Term::nil(), AT_MOST).await, Ok(Term::from(5)));
+    me.send(via, Term::tuple([Term::atom("stop")])).await.expect("it is there");
+    for reference in watched {
+        let down = tokio::time::timeout(Duration::from_secs(20), me.down(reference)).await.expect("in time");
+        assert!(down.expect("it lives").reason.is_atom("normal"));
+    }
+    serving.await.expect("no panic");
 }

@@ -65,9 +65,7 @@ async fn greet(node: Node, stream: TcpStream) {
             tracing::info!(?from, %error, "handshake of a caller failed");
             if let Some(attempt) = role.attempt {
                 let peer = attempt.peer;
-                if node.0.slots.fail(attempt, error) {
-                    node.0.router.node_down(peer);
-                }
+                node.0.slots.fail(attempt, error, || node.0.router.node_down(peer));
             }
         }
     }

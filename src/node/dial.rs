@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::slots::{Attempt, Outcome, Wish};
 use super::{Config, Node, up};
@@ -51,10 +51,6 @@ pub(super) async fn connect_on_demand(node: Node, mut wishes: mpsc::UnboundedRec
         node.clone().spawn_task(async move {
             if let Err(error) = connect(&node, peer).await {
                 tracing::debug!(peer = peer.as_str(), %error, "cannot connect");
-                // What was queued meanwhile has nowhere to go.
-                if node.0.slots.up(peer).is_none() && node.0.slots.pending(peer).is_none() {
-                    node.0.router.node_down(peer);
-                }
             }
         });
     }
@@ -91,32 +87,36 @@ pub(super) async fn keep_connected(node: Node, peer: NodeName) {
 
 async fn run_attempt(node: Node, attempt: Attempt) {
     let mut stopping = node.stopping();
-    let dialled = tokio::select! {
-        dialled = dial_peer(&node, &attempt) => dialled,
-        () = attempt.cancelled.notified() => Err(DialError::Superseded),
-        _ = stopping.wait_for(|stopping| *stopping) => Err(DialError::ShuttingDown),
-    };
-    let error = match dialled {
-        Ok((stream, established)) => {
-            return up::bring_up(&node, &attempt, stream, established, &[]).await;
+    let last = Instant::now() + node.config().setup_time * TOTAL_FACTOR;
+    let error = loop {
+        let dialled = tokio::select! {
+            dialled = dial_peer(&node, &attempt) => dialled,
+            () = attempt.cancelled.notified() => Err(DialError::Superseded),
+            _ = stopping.wait_for(|stopping| *stopping) => Err(DialError::ShuttingDown),
+        };
+        match dialled {
+            Ok((stream, established)) => {
+                return up::bring_up(&node, &attempt, stream, established, &[]).await;
+            }
+            // The peer has an attempt that is to survive (`nok`): its own takes over this one, or is late. One of ours
+            // that it has not cleared away yet never comes: then it is time to dial again.
+            Err(DialError::Handshake(HandshakeError::Simultaneous)) => {
+                if timeout(PEERS_TURN, attempt.cancelled.notified()).await.is_ok() {
+                    break DialError::Superseded;
+                }
+                if Instant::now() > last {
+                    break DialError::TimedOut("the peer said that it connects to us, and did not");
+                }
+            }
+            Err(error) => break error,
         }
-        Err(DialError::Handshake(HandshakeError::Simultaneous)) => await_the_peer(&node, &attempt).await,
-        Err(error) => error,
     };
     let peer = attempt.peer;
-    if node.0.slots.fail(attempt, error) {
-        node.0.router.node_down(peer);
-    }
+    node.0.slots.fail(attempt, error, || node.0.router.node_down(peer));
 }
 
-/// The peer's own attempt is to survive (`nok`): it takes over this one, or is late.
-async fn await_the_peer(node: &Node, attempt: &Attempt) -> DialError {
-    let limit = node.config().setup_time * TOTAL_FACTOR;
-    match timeout(limit, attempt.cancelled.notified()).await {
-        Ok(()) => DialError::Superseded,
-        Err(_elapsed) => DialError::TimedOut("the peer said that it connects to us, and did not"),
-    }
-}
+/// How long a peer that says it dials us is left alone.
+const PEERS_TURN: Duration = Duration::from_millis(250);
 
 async fn dial_peer(node: &Node, attempt: &Attempt) -> Result<(Stream, Established), DialError> {
     let peer = NodeName::new(attempt.peer.as_str()).map_err(|_bad| DialError::BadName(attempt.peer))?;

@@ -9,6 +9,7 @@ mod cookies;
 pub(crate) mod dial;
 mod events;
 mod extensions;
+mod monitor_nodes;
 pub(crate) mod registration;
 mod slots;
 mod tasks;
@@ -24,6 +25,7 @@ use tokio::sync::{mpsc, watch};
 
 pub use self::cookie::CookieFileError;
 pub use self::events::{NodeEvent, NodeEvents};
+pub use self::monitor_nodes::{MonitorNodes, NodeType};
 pub use self::registration::{EpmdMode, EpmdUse};
 
 pub(crate) use self::config::Config;
@@ -51,6 +53,7 @@ struct Inner {
     router: Arc<Router>,
     slots: Slots,
     events: Events,
+    subscribers: monitor_nodes::Subscribers,
     extensions: Extensions,
     tasks: Arc<Tasks>,
     /// True once the node shuts down.
@@ -89,6 +92,7 @@ impl Node {
             router,
             slots: Slots::default(),
             events: Events::default(),
+            subscribers: monitor_nodes::Subscribers::default(),
             extensions: Extensions::default(),
             tasks: Arc::new(Tasks::new()),
             stopping: watch::channel(false).0,

@@ -139,19 +139,18 @@ impl Slots {
         true
     }
 
-    /// An attempt failed. True if it was the one that counts, so that what waits for the peer must be told.
-    pub(crate) fn fail(&self, attempt: Attempt, why: DialError) -> bool {
-        let was_current = {
-            let mut table = self.lock();
-            let current = matches!(table.slots.get(&attempt.peer),
-                Some(Slot::Pending(pending)) if pending.id == attempt.id);
-            if current {
-                table.slots.remove(&attempt.peer);
-            }
-            current
-        };
+    /// An attempt failed. If it was the one that counts, `give_up` tells whatever waits for the peer, before anybody can
+    /// try again: told later, it would take what waits for the next attempt along.
+    pub(crate) fn fail(&self, attempt: Attempt, why: DialError, give_up: impl FnOnce()) {
+        let mut table = self.lock();
+        let current = matches!(table.slots.get(&attempt.peer),
+            Some(Slot::Pending(pending)) if pending.id == attempt.id);
+        if current {
+            give_up();
+            table.slots.remove(&attempt.peer);
+        }
+        drop(table);
         attempt.outcome.send_replace(Some(Err(why)));
-        was_current
     }
 
     /// A connection is gone. True if it was the one that counts.
@@ -181,14 +180,6 @@ impl Slots {
             Slot::Pending(_) => None,
         });
         up.collect()
-    }
-
-    /// How the attempt to reach `peer`, if there is one, goes.
-    pub(crate) fn pending(&self, peer: Atom) -> Option<watch::Receiver<Outcome>> {
-        match self.lock().slots.get(&peer) {
-            Some(Slot::Pending(pending)) => Some(pending.outcome.clone()),
-            Some(Slot::Up(..)) | None => None,
-        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {

@@ -40,7 +40,7 @@ pub(super) async fn bring_up(node: &Node, attempt: &Attempt, stream: Stream, est
     } else {
         tracing::info!(%peer.name, "nodeup");
     }
-    node.0.events.publish(&NodeEvent::Up(peer));
+    tell(node, &NodeEvent::Up(peer));
     let span = tracing::info_span!("connection", node = %node.name(), peer = %peer.name, id = peer.connection_id);
     node.spawn_task(serve(node.clone(), connection, stream, ack.to_vec()).instrument(span));
 }
@@ -64,7 +64,13 @@ async fn serve(node: Node, connection: Arc<Connection>, mut stream: Stream, ack:
     // From here on `nodes()` does not have it: whoever hears of `nodedown` finds that it is so.
     connection.set_down();
     node.router().node_down(peer.name.atom());
-    node.0.events.publish(&NodeEvent::Down(peer, closed));
+    tell(&node, &NodeEvent::Down(peer, closed));
     node.0.slots.remove(&connection);
     connection.set_gone();
+}
+
+/// Tells services first, then processes and streams of the program's.
+fn tell(node: &Node, event: &NodeEvent) {
+    node.0.events.publish(event);
+    node.0.subscribers.tell(event, node.router());
 }

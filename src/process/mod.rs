@@ -121,7 +121,11 @@ impl Process {
     /// # Errors
     /// As [`Process::send`].
     pub async fn send_encoded(&self, to: impl Into<Dest>, message: Encoded) -> Result<(), SendError> {
-        let to = self.located(to.into()).await?;
+        let to = match to.into() {
+            Dest::Global(name) => return via::send(self, Atom::new("global"), name, message).await,
+            Dest::Via(module, name) => return via::send(self, module, name, message).await,
+            to @ (Dest::Pid(_) | Dest::Name(_) | Dest::Remote(..) | Dest::Alias(_)) => to,
+        };
         let (node, target) = self.address(to)?;
         if node != self.pid().node {
             self.router.outbox(node).writable().await;

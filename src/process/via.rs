@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use super::router::Router;
-use super::{Cell, Dest};
+use super::{Cell, Dest, Process, SendError};
+use crate::etf::Encoded;
 use crate::signal::{Signal, Target};
 use crate::term::{Atom, Pid, Ref, Term};
 
@@ -25,6 +26,24 @@ pub trait Registry: Send + Sync + std::fmt::Debug {
 
     /// The process that has the name.
     fn whereis_name(&self, name: Term) -> Answer<'_, Option<Pid>>;
+
+    /// Sends a message to the process that has the name, in the name of `from`; the pid that it went to. What sends use
+    /// whose destination is `{via, Module, Name}`; unless a module has its own way, it looks the name up.
+    fn send<'a>(&'a self, from: &'a Process, name: Term, message: Encoded) -> Answer<'a, Result<Pid, SendError>> {
+        Box::pin(async move {
+            let pid = self.whereis_name(name.clone()).await.ok_or(SendError::Nobody(name))?;
+            from.send_encoded(pid, message).await?;
+            Ok(pid)
+        })
+    }
+}
+
+/// Sends to a name that a module keeps, the way the module sends.
+pub(super) async fn send(from: &Process, module: Atom, name: Term, message: Encoded) -> Result<(), SendError> {
+    match from.router().registry(module) {
+        Some(registry) => registry.send(from, name, message).await.map(|_pid| ()),
+        None => Err(SendError::Nobody(name)),
+    }
 }
 
 /// A destination as signals can be sent to it.

@@ -5,13 +5,14 @@ use std::time::Duration;
 use super::acts::atom;
 use super::answer;
 use crate::handshake::Cookie;
-use crate::node::Node;
+use crate::node::{MonitorNodes, Node};
 use crate::rpc::Raise;
 use crate::term::{Atom, List, Term, atom::known};
 
 pub(super) fn export(node: &Node) {
     export_connections(node);
     export_cookies(node);
+    export_monitor_nodes(node);
     node.export_terms("net_adm", "names", 0, |context, _| async move { names(&context.node).await });
 }
 
@@ -62,6 +63,25 @@ fn export_cookies(node: &Node) {
     answer(node, "erlang", "get_cookie", 1, move |context, args| {
         Ok(shown(&context.node.get_cookie_for(atom(&args[0])?)))
     });
+}
+
+/// Subscribes the calling process: one that lasts, such as `rex` in a `block_call`.
+fn export_monitor_nodes(node: &Node) {
+    for arity in [1, 2] {
+        answer(node, "net_kernel", "monitor_nodes", arity, |context, args| {
+            let Some(flag) = args[0].as_bool() else { return Ok(known::error().into()) };
+            let options = match args.get(1).map_or(Ok(MonitorNodes::plain()), MonitorNodes::from_term) {
+                Ok(options) => options,
+                Err(why) => return Ok(Term::tuple([known::error().into(), why])),
+            };
+            if flag {
+                context.node.monitor_nodes_as(&context.process, options);
+            } else {
+                context.node.demonitor_nodes_as(&context.process, options);
+            }
+            Ok(known::ok().into())
+        });
+    }
 }
 
 fn cookie(term: &Term) -> Result<Cookie, Raise> {
