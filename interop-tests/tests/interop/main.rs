@@ -4,6 +4,7 @@ mod calls;
 mod cluster;
 mod compose;
 mod crdt;
+mod functions;
 mod global;
 mod horde;
 mod hostile;
