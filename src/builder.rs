@@ -36,6 +36,7 @@ pub struct NodeBuilder {
     #[cfg(feature = "tls")]
     tls: Option<TlsConfig>,
     net_ticktime: Duration,
+    init_stop: bool,
     connect_all: bool,
     prevent_overlapping_partitions: bool,
     busy_limit: Option<usize>,
@@ -102,6 +103,7 @@ impl Node {
             #[cfg(feature = "tls")]
             tls: None,
             net_ticktime: Duration::from_secs(60),
+            init_stop: false,
             connect_all: true,
             prevent_overlapping_partitions: true,
             busy_limit: None,
@@ -198,6 +200,13 @@ impl NodeBuilder {
         self
     }
 
+    /// Lets peers end this node by `init:stop()`: then [`Node::stopped`] returns, and the program calls
+    /// [`Node::shutdown`]. Without it `init:stop/0` is `undef`.
+    pub fn allow_init_stop(mut self) -> Self {
+        self.init_stop = true;
+        self
+    }
+
     /// Whether to connect to every node that a peer is connected to, and share `:global` names with them; on by default,
     /// as the kernel's `connect_all`.
     pub fn connect_all(mut self, whether: bool) -> Self {
@@ -285,6 +294,9 @@ impl NodeBuilder {
         io::start(&node)?;
         rpc::start(&node)?;
         standard::export(&node);
+        if self.init_stop {
+            standard::export_init_stop(&node);
+        }
         if !self.hidden {
             global::start(&node, self.connect_all, self.prevent_overlapping_partitions)?;
         }

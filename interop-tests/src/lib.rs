@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 pub use beam::Beam;
 pub use network::Network;
-pub use program::{Finished, Tiebeam, run, run_with_input};
+pub use program::{Finished, Follow, Tiebeam, follow, run, run_with_input};
 pub use release::Release;
 
 /// The cookie of all scenarios.

@@ -86,6 +86,13 @@ impl Tiebeam {
         self.child.wait().expect("a child can be waited for").code()
     }
 
+    /// The most that it ever held, in bytes.
+    pub fn peak(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux tells");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10
+    }
+
     /// Its resident memory, in bytes.
     pub fn resident(&self) -> u64 {
         let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.child.id())).expect("it runs");
@@ -121,6 +128,40 @@ pub fn run_with_input(epmd_port: u16, args: &[&str], input: &str) -> Finished {
     let output = child.wait_with_output().expect("it ends");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Finished { code: output.status.code().unwrap_or(-1), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+}
+
+/// A one-shot that runs until it is dropped, and what it prints as it does.
+#[derive(Debug)]
+pub struct Follow {
+    child: Child,
+    lines: std::sync::mpsc::Receiver<String>,
+}
+
+/// Starts a one-shot that goes on, such as `watch`.
+pub fn follow(epmd_port: u16, args: &[&str]) -> Follow {
+    let mut command = Command::new(binary());
+    command.args(args).env("ERL_EPMD_PORT", epmd_port.to_string()).env("TIEBEAM_COOKIE", COOKIE).env_remove("RUST_LOG");
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("the program starts");
+    let (stdout, (line, lines)) = (child.stdout.take().expect("piped"), std::sync::mpsc::channel());
+    std::thread::spawn(move || {
+        let mut printed = BufReader::new(stdout).lines().map_while(Result::ok);
+        while printed.next().is_some_and(|printed| line.send(printed).is_ok()) {}
+    });
+    Follow { child, lines }
+}
+
+impl Follow {
+    /// The next line that it prints, within a minute.
+    pub fn line(&self) -> String {
+        self.lines.recv_timeout(std::time::Duration::from_secs(60)).expect("another line")
+    }
+}
+
+impl Drop for Follow {
+    fn drop(&mut self) {
+        let _killed = self.child.kill();
+        let _reaped = self.child.wait();
+    }
 }
 
 /// The program of this workspace, beside the test's own file; built first where it is missing.

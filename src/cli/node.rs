@@ -134,7 +134,7 @@ fn builder(global: &Global, args: &NodeArgs, name: &str) -> anyhow::Result<NodeB
     let port = if args.port == 0 { global.transport.dist_port.unwrap_or(0) } else { args.port };
     let ticktime = Duration::from_secs(args.net_ticktime.max(1));
     let mut builder = Node::builder(name).cookie(global.cookie()?).epmd(mode).port(port).net_ticktime(ticktime);
-    builder = builder.connect_all(!args.no_connect_all);
+    builder = builder.connect_all(!args.no_connect_all).allow_init_stop();
     builder = args.cluster.iter().cloned().fold(builder, NodeBuilder::cluster);
     if args.hidden {
         builder = builder.hidden();

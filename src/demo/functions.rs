@@ -9,9 +9,10 @@ use super::{Counter, Echo};
 use crate::etf::Encoded;
 use crate::horde::RegistryError;
 use crate::io;
-use crate::node::{MonitorNodes, Node, NodeEvent};
+use crate::node::{MonitorNodes, Node};
 use crate::process::{Dest, Mail, RegisterError};
 use crate::rpc::{CallContext, Raise};
+use crate::standard;
 use crate::supervisor::{AutoShutdown, ChildSpec, Intensity, Strategy, SupervisorError};
 use crate::term::{Atom, Pid, Term, atom::known};
 
@@ -46,7 +47,12 @@ pub(super) fn export(node: &Node) {
         started.map(ok).map_err(|_no_name_to_be_taken| Raise::badarg())
     });
     node.export_terms(MODULE, "watch", 2, |context, args| async move { watch(&context, &args[0], &args[1]).await });
-    node.export_terms(MODULE, "watch_nodes", 1, |context, args| async move { watch_nodes(&context, &args[0]) });
+    node.export_terms(
+        MODULE,
+        "watch_nodes",
+        1,
+        |context, args| async move { standard::watch_nodes(&context, &args[0]) },
+    );
     node.export_terms(MODULE, "start_kept_counter", 3, |context, args| async move {
         super::kept::start(&context, &args, parent(&context)).map(ok)
     });
@@ -217,30 +223,7 @@ async fn watch(context: &CallContext, target: &Term, report_to: &Term) -> Result
     Ok(ok(pid))
 }
 
-/// Forwards node events, and whatever else its mailbox gets, to a pid; ends with it.
-fn watch_nodes(context: &CallContext, pid: &Term) -> Result<Term, Raise> {
-    let to = pid.as_pid().ok_or_else(Raise::badarg)?;
-    let mut events = context.node.monitor_nodes();
-    let watcher = context.node.spawn(move |mut watcher| async move {
-        let Ok(reference) = watcher.monitor(to) else { return };
-        loop {
-            let forwarded = tokio::select! {
-                event = events.next() => event_message(&event),
-                mail = watcher.receive() => match mail {
-                    Err(_ended) => return,
-                    Ok(Mail::Down(down)) if down.reference == reference => return,
-                    Ok(mail) => mail.term().ok(),
-                },
-            };
-            if let Some(message) = forwarded {
-                let _gone = watcher.send(to, &message).await;
-            }
-        }
-    });
-    Ok(ok(watcher))
-}
-
-/// As [`watch_nodes`], with a list of subscriptions' options: a process of its own subscribes with each, and forwards all
+/// As `watch_nodes/1`, with a list of subscriptions' options: a process of its own subscribes with each, and forwards all
 /// that its mailbox gets, in that order.
 async fn watch_nodes_with(context: &CallContext, args: &[Term]) -> Result<Term, Raise> {
     let to = args[0].as_pid().ok_or_else(Raise::badarg)?;
@@ -268,18 +251,6 @@ async fn watch_nodes_with(context: &CallContext, args: &[Term]) -> Result<Term, 
     });
     let _subscribed = subscribed.await;
     Ok(ok(watcher))
-}
-
-/// As `net_kernel:monitor_nodes(true, [nodedown_reason])` sends it: visible nodes only.
-fn event_message(event: &NodeEvent) -> Option<Term> {
-    let (kind, peer, details) = match event {
-        NodeEvent::Up(peer) => (known::nodeup(), peer, Vec::new()),
-        NodeEvent::Down(peer, closed) => {
-            let reason = Term::atom(closed.nodedown_reason());
-            (known::nodedown(), peer, vec![Term::tuple([Term::atom("nodedown_reason"), reason])])
-        }
-    };
-    (!peer.hidden).then(|| Term::tuple([kind.into(), peer.name.into(), Term::list(details)]))
 }
 
 /// A new echo process gets a name in a registry that this node runs a member of.

@@ -58,6 +58,8 @@ struct Inner {
     tasks: Arc<Tasks>,
     /// True once the node shuts down.
     stopping: watch::Sender<bool>,
+    /// True once somebody wants it to.
+    asked_to_stop: watch::Sender<bool>,
     listening: OnceLock<SocketAddr>,
     epmd: Mutex<EpmdUse>,
     connections: AtomicU64,
@@ -96,6 +98,7 @@ impl Node {
             extensions: Extensions::default(),
             tasks: Arc::new(Tasks::new()),
             stopping: watch::channel(false).0,
+            asked_to_stop: watch::channel(false).0,
             listening: OnceLock::new(),
             epmd: Mutex::new(EpmdUse::Off),
             connections: AtomicU64::new(0),
@@ -158,10 +161,20 @@ impl Node {
         self.spawn_task(dial::keep_connected(self.clone(), peer));
     }
 
-    /// Waits until somebody, a peer's `init:stop()` perhaps, has asked this node to shut down. Cancel-safe.
+    /// Waits until somebody asks this node to shut down: a peer's `init:stop()`, where
+    /// [`NodeBuilder::allow_init_stop`](crate::NodeBuilder::allow_init_stop) lets it. The program then calls
+    /// [`Node::shutdown`]. Cancel-safe.
     pub async fn stopped(&self) {
-        let mut stopping = self.0.stopping.subscribe();
-        let _stopping = stopping.wait_for(|stopping| *stopping).await;
+        let (mut stopping, mut asked) = (self.0.stopping.subscribe(), self.0.asked_to_stop.subscribe());
+        tokio::select! {
+            _ = stopping.wait_for(|stopping| *stopping) => {}
+            _ = asked.wait_for(|asked| *asked) => {}
+        }
+    }
+
+    /// Lets [`Node::stopped`] return.
+    pub(crate) fn ask_to_stop(&self) {
+        self.0.asked_to_stop.send_replace(true);
     }
 
     /// Closes the connection to a node. Whether there was one.

@@ -43,6 +43,8 @@ pub(crate) struct State {
     pub(crate) watchers: HashMap<Ref, Watcher>,
     pub(crate) aliases: HashMap<Ref, AliasMode>,
     /// What nodes were asked to spawn for us, and have not answered.
+    /// How often each node is monitored: `erlang:monitor_node/2`.
+    pub(crate) node_monitors: HashMap<Atom, u32>,
     pub(crate) spawns: HashMap<Ref, Spawning>,
     pub(crate) name: Option<Atom>,
     pub(crate) group_leader: Pid,
@@ -139,6 +141,7 @@ impl Cell {
             monitors: HashMap::new(),
             watchers: HashMap::new(),
             aliases: HashMap::new(),
+            node_monitors: HashMap::new(),
             spawns: HashMap::new(),
             name: None,
             group_leader,
@@ -239,6 +242,18 @@ impl Cell {
         let Ok(mut state) = self.live() else { return };
         let Some(monitor) = state.monitors.remove(&reference) else { return };
         state.post(Mail::Down(Down { reference, node: monitor.node, target: from, reason }));
+        drop(state);
+        self.mail.notify_one();
+    }
+
+    /// A node is gone, or could not be connected to: `{nodedown, Node}` for each time that it is monitored, once.
+    pub(crate) fn handle_nodedown(&self, node: Atom) {
+        let Ok(mut state) = self.live() else { return };
+        let Some(times) = state.node_monitors.remove(&node) else { return };
+        let message = super::reason::of(&Term::tuple([known::nodedown().into(), node.into()]));
+        for _ in 0..times {
+            state.post(Mail::Message(Message::new(message.clone(), None, None)));
+        }
         drop(state);
         self.mail.notify_one();
     }

@@ -78,6 +78,12 @@ impl From<(Atom, Atom)> for Dest {
     }
 }
 
+impl From<(&str, Atom)> for Dest {
+    fn from((name, node): (&str, Atom)) -> Self {
+        Self::Remote(Atom::new(name), node)
+    }
+}
+
 impl From<(Atom, NodeName)> for Dest {
     fn from((name, node): (Atom, NodeName)) -> Self {
         Self::Remote(name, node.atom())

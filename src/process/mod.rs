@@ -386,6 +386,34 @@ impl Process {
         was_there
     }
 
+    /// Has the message `{nodedown, Node}` come when that node is lost, once for each time that this was said; takes one
+    /// of them back where `on` is false: `erlang:monitor_node/2`. Connects where there is no connection, and where that
+    /// fails the message comes too.
+    ///
+    /// # Errors
+    /// [`Exited`], once this process has ended.
+    pub fn monitor_node(&self, node: impl Into<Atom>, on: bool) -> Result<(), Exited> {
+        let node = node.into();
+        let mut state = self.live()?;
+        if !on {
+            if let Some(times) = state.node_monitors.get_mut(&node) {
+                *times -= 1;
+                if *times == 0 {
+                    state.node_monitors.remove(&node);
+                }
+            }
+            return Ok(());
+        }
+        if node == self.pid().node {
+            return Ok(());
+        }
+        // Noted before the connection is looked at: it may be lost meanwhile.
+        *state.node_monitors.entry(node).or_insert(0) += 1;
+        drop(state);
+        let _connected_or_connecting = self.router.outbox(node);
+        Ok(())
+    }
+
     /// A reference that messages can be sent to until [`Process::unalias`] or the end of this process.
     #[must_use]
     pub fn alias(&self) -> Ref {

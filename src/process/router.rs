@@ -456,6 +456,9 @@ impl Router {
         for cell in &cells {
             self.break_monitors(cell, node);
         }
+        for cell in &cells {
+            cell.handle_nodedown(node);
+        }
     }
 
     fn break_links(&self, cell: &Cell, node: Atom) {

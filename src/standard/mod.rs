@@ -15,12 +15,15 @@ mod process;
 mod rpc;
 mod spawn;
 mod system;
+mod watch;
 
 use std::future::ready;
 
+pub(crate) use self::watch::watch_nodes;
+
 use crate::node::Node;
 use crate::rpc::{CallContext, Raise};
-use crate::term::Term;
+use crate::term::{Term, atom::known};
 
 /// Lets peers look at the node.
 pub(crate) fn export(node: &Node) {
@@ -29,6 +32,20 @@ pub(crate) fn export(node: &Node) {
     system::export(node);
     info::export(node);
     observer::export(node);
+    watch::export(node);
+}
+
+/// Lets peers end this node: `init:stop/0`.
+pub(crate) fn export_init_stop(node: &Node) {
+    node.export_terms("init", "stop", 0, |context, _| async move {
+        let node = context.node.clone();
+        // The answer goes first, as on a BEAM, whose init stops one application after the other.
+        context.node.spawn_task(async move {
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            node.ask_to_stop();
+        });
+        Ok(known::ok().into())
+    });
 }
 
 impl Node {
@@ -36,6 +53,7 @@ impl Node {
     /// `rpc:call/4`, `gen_server:call/2` and their like, with a BEAM's arguments, results and errors.
     pub fn export_standard(&self) {
         acts::export(self);
+        watch::export_monitor_node(self);
         nodes::export(self);
         rpc::export(self);
         spawn::export(self);

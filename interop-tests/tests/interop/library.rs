@@ -8,7 +8,7 @@ use interop_tests::{Beam, COOKIE, Release, free_port, on_every_release, unique};
 use tiebeam::node::{EpmdMode, NodeEvent};
 use tiebeam::phash2::phash2;
 use tiebeam::process::{CallError, Exit, Mail};
-use tiebeam::rpc::{Class, RpcError};
+use tiebeam::rpc::{Class, Raise, RpcError};
 use tiebeam::term::{Fun, LocalFun};
 use tiebeam::{Atom, Cookie, Node, Pid, Process, Term, epmd, term};
 use tokio::time::timeout;
@@ -21,6 +21,9 @@ on_every_release!(
     links_and_monitors_from_rust,
     links_and_monitors_from_a_beam,
     a_killed_beam_is_noconnection_to_all_that_wait,
+    spawned_functions_are_linked_and_monitored,
+    monitored_nodes_are_told_of,
+    init_stop_is_for_programs_that_allow_it,
     two_library_nodes_and_a_beam,
     the_torture_set_comes_back_from_a_beam,
 );
@@ -383,6 +386,123 @@ fn a_killed_beam_is_noconnection_to_all_that_wait(release: Release) {
                 break;
             }
         }
+        duo.node.shutdown().await;
+    });
+}
+
+fn spawned_functions_are_linked_and_monitored(release: Release) {
+    in_runtime(async {
+        let duo = Duo::new(release).await;
+        let rpc = duo.node.rpc(duo.peer());
+        let infinity = (Term::atom("infinity"),);
+        let mut me = duo.node.process();
+
+        let bye = (Term::atom("bye"),);
+        let (pid, monitor) = rpc.spawn_monitor(&mut me, "erlang", "exit", bye).await.expect("it is spawned");
+        assert_eq!(pid.node, duo.peer());
+        assert_eq!(down(&mut me, monitor).await, term!(:bye));
+        let (_, monitor) = rpc.spawn_monitor(&mut me, "nomod", "nofun", (1,)).await.expect("it is spawned");
+        let why = down(&mut me, monitor).await;
+        assert!(why.as_tuple().is_some_and(|why| why[0].is_atom("undef")), "{why}");
+        let unseen = (Term::atom("unseen"),);
+        let _silent = rpc.spawn(&mut me, "erlang", "exit", unseen).await.expect("it is spawned");
+
+        me.trap_exit(true);
+        let boom = (Term::atom("boom"),);
+        let pid = rpc.spawn_link(&mut me, "erlang", "exit", boom).await.expect("it is spawned");
+        assert_eq!(exit_signal(&mut me).await, (pid, term!(:boom)));
+        let pid = rpc.spawn_link(&mut me, "timer", "sleep", &infinity).await.expect("it is spawned");
+        me.exit(pid, &term!(:kill)).expect("it lives");
+        assert_eq!(exit_signal_from(&mut me, pid).await, term!(:killed));
+
+        // The link holds the other way too, until it is undone.
+        for (unlinks, expected) in [(false, term!(:going)), (true, term!(:killed))] {
+            let (told, tell) = tokio::sync::oneshot::channel();
+            let (go, gone) = tokio::sync::oneshot::channel::<()>();
+            let (rpc, infinity) = (rpc.clone(), infinity.clone());
+            let parent = duo.node.spawn(move |mut parent| async move {
+                let child = rpc.spawn_link(&mut parent, "timer", "sleep", &infinity).await.expect("it is spawned");
+                if unlinks {
+                    parent.unlink(child).expect("it lives");
+                }
+                told.send(child).expect("the scenario waits");
+                gone.await.expect("the scenario goes on");
+                Exit::from(term!(:going))
+            });
+            let child = tell.await.expect("it is spawned");
+            let child_gone = me.monitor(child).expect("it lives");
+            let parent_gone = me.monitor(parent).expect("it lives");
+            go.send(()).expect("it waits");
+            assert_eq!(down(&mut me, parent_gone).await, term!(:going));
+            if unlinks {
+                me.exit(child, &term!(:kill)).expect("it lives");
+            }
+            assert_eq!(down(&mut me, child_gone).await, expected);
+        }
+
+        let nobody = Atom::new("nobody@127.0.0.1");
+        let lost = duo.node.rpc(nobody).spawn_link(&mut me, "timer", "sleep", &infinity).await;
+        assert_eq!(lost, Err(RpcError::NoConnection(nobody)));
+        // On this node only what is exported can be spawned.
+        duo.node.export("own", "fail", |(): ()| async move { Err::<(), _>(Raise::Exit(term!(:failed))) });
+        let own = duo.node.rpc(duo.node.name());
+        let pid = own.spawn_link(&mut me, "own", "fail", ()).await.expect("it is spawned");
+        assert_eq!(exit_signal_from(&mut me, pid).await, term!(:failed));
+
+        // A killed node ends what was spawned there.
+        let linked = rpc.spawn_link(&mut me, "timer", "sleep", &infinity).await.expect("it is spawned");
+        let (_, monitor) = rpc.spawn_monitor(&mut me, "timer", "sleep", &infinity).await.expect("it is spawned");
+        duo.beam.signal("KILL");
+        assert_eq!(exit_signal_from(&mut me, linked).await, term!(:noconnection));
+        assert_eq!(down(&mut me, monitor).await, term!(:noconnection));
+        duo.node.shutdown().await;
+    });
+}
+
+fn monitored_nodes_are_told_of(release: Release) {
+    in_runtime(async {
+        let duo = Duo::new(release).await;
+        let mut me = duo.node.process();
+        let nodedown = |node: Atom| Term::tuple([term!(:nodedown), node.into()]);
+        let nobody = Atom::new("nobody@127.0.0.1");
+        me.monitor_node(nobody, true).expect("it lives");
+        assert_eq!(message(&mut me).await, nodedown(nobody));
+        // A monitor connects; there are as many messages as monitors, and each comes once.
+        me.monitor_node(duo.peer(), true).expect("it lives");
+        me.monitor_node(duo.peer(), true).expect("it lives");
+        me.monitor_node(duo.peer(), true).expect("it lives");
+        me.monitor_node(duo.peer(), false).expect("it lives");
+        duo.node.connect(duo.peer()).await.expect("the BEAM is there");
+        assert!(duo.node.disconnect(duo.peer()).await);
+        assert_eq!(message(&mut me).await, nodedown(duo.peer()));
+        assert_eq!(message(&mut me).await, nodedown(duo.peer()));
+        me.monitor_node(duo.peer(), true).expect("it lives");
+        duo.node.connect(duo.peer()).await.expect("the BEAM is there");
+        duo.beam.signal("KILL");
+        assert_eq!(message(&mut me).await, nodedown(duo.peer()));
+        assert!(me.try_receive_match(|mail| Some(mail.clone())).expect("it lives").is_none());
+        duo.node.shutdown().await;
+    });
+}
+
+fn init_stop_is_for_programs_that_allow_it(release: Release) {
+    in_runtime(async {
+        let mut duo = Duo::new(release).await;
+        let refused =
+            "{badrpc, {'EXIT', {undef, _}}} = rpc:call(N, init, stop, []), rpc:call(N, erlang, node, []) =:= N.";
+        assert_eq!(duo.eval(refused), "true");
+        let config = epmd::Config::from_vars(|var| (var == "ERL_EPMD_PORT").then(|| duo.port.to_string()));
+        let builder = Node::builder(unique("stops")).cookie(Cookie::new(COOKIE).expect("a cookie"));
+        let stops = builder.epmd_config(config.expect("a port")).allow_init_stop().start().await.expect("it starts");
+        let stop = format!("rpc:call('{}', init, stop, []).", stops.name());
+        let stopped = tokio::spawn({
+            let stops = stops.clone();
+            async move { stops.stopped().await }
+        });
+        assert_eq!(duo.eval(&stop), "ok");
+        timeout(PATIENCE, stopped).await.expect("it is told").expect("no panic");
+        stops.shutdown().await;
+        duo.beam.wait_for("length(nodes()).", "1");
         duo.node.shutdown().await;
     });
 }
