@@ -255,6 +255,18 @@ impl Mesh {
         self.until("all alive", &format!("{alive}."), &format!("[{}]", expected.join(",")));
     }
 
+    /// As [`Mesh::until_equal`]; false where it does not become so, or no member answers.
+    pub(super) fn becomes_equal(&mut self) -> bool {
+        let (list, last) = (self.list(), Instant::now() + PATIENCE);
+        while Instant::now() < last {
+            if self.driver.eval(&format!("horde_load:agree({list}).")) == "true" {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        false
+    }
+
     /// Waits until all members have the same registry and know the same children.
     pub(super) fn until_equal(&mut self) {
         let list = self.list();
