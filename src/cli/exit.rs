@@ -39,6 +39,7 @@ fn code(error: &anyhow::Error) -> u8 {
         || error.is::<DecodeError>()
         || error.is::<CookieError>()
         || error.is::<CookieFileError>()
+        || error.is::<super::config::ConfigError>()
         || error.is::<Usage>();
     if is_usage {
         return USAGE;

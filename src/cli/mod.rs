@@ -1,6 +1,7 @@
 //! The command line.
 
 mod completions;
+mod config;
 mod crdt;
 mod doctor;
 mod epmd;
@@ -145,7 +146,13 @@ impl Global {
 /// Runs the command line.
 #[must_use]
 pub fn main() -> ExitCode {
-    let Cli { global, command } = Cli::parse_from(epmd::translate(std::env::args_os().collect()));
+    let args = epmd::translate(std::env::args_os().collect());
+    let json = args.iter().any(|arg| arg == "--json");
+    let args = match config::expand(Cli::command(), args) {
+        Ok(args) => args,
+        Err(error) => return exit::report(&error.into(), json),
+    };
+    let Cli { global, command } = Cli::parse_from(args);
     global.start_log(match &command {
         Command::Node(_) => "tiebeam=info",
         Command::Epmd(args) if args.debug_level() > 0 => "tiebeam=debug",

@@ -1,6 +1,7 @@
 //! `tiebeam node`: run a node until a signal ends it.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -26,6 +27,10 @@ pub(super) struct NodeArgs {
     /// The node's name before the @; the host is this machine's short name.
     #[arg(long, value_name = "NAME")]
     sname: Option<String>,
+    /// A TOML file with a key for each flag of this command, such as name = "rust@10.0.0.7"; what the command line or the
+    /// environment says overrides it.
+    #[arg(long, value_name = "FILE", env = "TIEBEAM_CONFIG")]
+    config: Option<PathBuf>,
     /// Keep a connection to this node (may be given several times).
     #[arg(long, value_name = "NODE")]
     connect: Vec<String>,
@@ -78,6 +83,9 @@ enum Epmd {
 pub(super) async fn run(global: &Global, args: NodeArgs) -> anyhow::Result<ExitCode> {
     let name = full_name(&args)?;
     let connect = args.connect.iter().map(|peer| NodeName::new(peer)).collect::<Result<Vec<_>, _>>()?;
+    if let Some(file) = &args.config {
+        tracing::info!(file = %file.display(), "configured");
+    }
     // Listening for signals begins before anybody can know that we run.
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let health = Health::start(args.health).await?;

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 
 use interop_tests::{Beam, Release, Tiebeam, free_port, on_every_release, run, unique};
 
-on_every_release!(a_node_that_drains_serves_on_and_is_not_ready);
+on_every_release!(a_node_that_drains_serves_on_and_is_not_ready, a_node_starts_from_a_file);
 
 /// The status and the body of an answer.
 fn get(port: u16, path: &str) -> (String, String) {
@@ -38,6 +38,33 @@ fn a_node_that_drains_serves_on_and_is_not_ready(release: Release) {
     rust.signal("TERM");
     assert_eq!(rust.exit_code(), Some(0));
     beam.wait_for("nodes().", "[]");
+}
+
+fn a_node_starts_from_a_file(release: Release) {
+    let (port, health, listening) = (free_port(), free_port(), free_port());
+    let (file, name) = (interop_tests::files().join(unique("node.toml")), unique("rust"));
+    let text = format!(
+        "# A node.\nname = \"other@127.0.0.1\"\nport = {listening}\ndemo = true\nhealth = \"127.0.0.1:{health}\"\n\
+         net-ticktime = 30\ncrdt = [\"store\"]\n"
+    );
+    std::fs::write(&file, &text).expect("a file can be written");
+    let path = file.display().to_string();
+    // The name on the command line overrides that of the file.
+    let rust = Tiebeam::start(&name, port, &["--config", &path]);
+    assert!(rust.ready.contains(&format!("listening on 127.0.0.1:{listening}")), "{}", rust.ready);
+    let mut beam = Beam::start(release, &unique("beam"), port);
+    assert_eq!(beam.eval(&format!("rpc:call({}, 'Elixir.Tiebeam.Demo', add, [1, 2]).", rust.atom())), "3");
+    assert_eq!(beam.eval(&format!("is_pid(rpc:call({}, erlang, whereis, [store])).", rust.atom())), "true");
+    assert_eq!(get(health, "/ready").0, "200");
+    // What is wrong in it is told with its place, before anything starts.
+    std::fs::write(&file, text.replace("ticktime = 30", "ticktime = \"soon\"")).expect("a file can be written");
+    let refused = run(port, &["node", "--config", &path]);
+    let place = format!("tiebeam: {path}:6:16: invalid value 'soon' for '--net-ticktime <SECONDS>'");
+    assert!(refused.code == 2 && refused.stderr.starts_with(&place), "{refused:?}");
+    std::fs::remove_file(&file).expect("it was there");
+    let missing = run(port, &["node", "--config", &path]);
+    assert!(missing.code == 2 && missing.stderr.contains(&format!("cannot read {path}")), "{missing:?}");
+    beam.assert_quiet();
 }
 
 #[test]
