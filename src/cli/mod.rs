@@ -10,6 +10,7 @@ mod global;
 mod health;
 mod horde;
 mod hordes;
+mod leave;
 mod members;
 mod names;
 mod node;

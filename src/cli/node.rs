@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::health::Health;
 use super::hordes::HordeFlags;
 use super::replicas::Replicas;
-use super::{Global, exit, members, output};
+use super::{Global, exit, leave, members, output};
 use crate::demo;
 use crate::node::{EpmdMode, EpmdUse, Node};
 use crate::term::NodeName;
@@ -113,6 +113,7 @@ pub(super) async fn run(global: &Global, args: NodeArgs) -> anyhow::Result<ExitC
         _ = terminate.recv() => tracing::info!("terminated again"),
     }
     hordes.leave().await;
+    leave::cluster(&node).await;
     if tokio::time::timeout(Duration::from_secs(10), node.shutdown()).await.is_err() {
         tracing::warn!("not everything ended in time");
     }

@@ -81,6 +81,23 @@ impl Node {
         Some(Pg { shared: Arc::clone(shared) })
     }
 
+    /// Has all processes of this node leave all groups of all its scopes. Before a node ends: others then choose no member
+    /// here while they are still connected.
+    pub fn leave_pg(&self) {
+        let scopes = self.extension::<Scopes>();
+        let scopes: Vec<Pg> = {
+            let scopes = scopes.0.lock().unwrap_or_else(PoisonError::into_inner);
+            scopes.iter().map(|(_, shared)| Pg { shared: Arc::clone(shared) }).collect()
+        };
+        for pg in scopes {
+            for group in pg.local_groups() {
+                let members = pg.shared.state().local_members(&group);
+                // Who has left or ended meanwhile is no member any more.
+                let _none_was_left = pg.shared.leave(&group, &members);
+            }
+        }
+    }
+
     /// Starts a scope: `pg:start/1`.
     ///
     /// # Errors

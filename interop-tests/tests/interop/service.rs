@@ -5,7 +5,11 @@ use std::net::TcpStream;
 
 use interop_tests::{Beam, Release, Tiebeam, free_port, on_every_release, run, unique};
 
-on_every_release!(a_node_that_drains_serves_on_and_is_not_ready, a_node_starts_from_a_file);
+on_every_release!(
+    a_node_that_drains_serves_on_and_is_not_ready,
+    a_node_starts_from_a_file,
+    a_node_that_ends_gives_back_names_and_memberships_first,
+);
 
 /// The status and the body of an answer.
 fn get(port: u16, path: &str) -> (String, String) {
@@ -64,6 +68,32 @@ fn a_node_starts_from_a_file(release: Release) {
     std::fs::remove_file(&file).expect("it was there");
     let missing = run(port, &["node", "--config", &path]);
     assert!(missing.code == 2 && missing.stderr.contains(&format!("cannot read {path}")), "{missing:?}");
+    beam.assert_quiet();
+}
+
+fn a_node_that_ends_gives_back_names_and_memberships_first(release: Release) {
+    let port = free_port();
+    let _epmd = Tiebeam::start(&unique("epmd"), port, &["--hidden"]);
+    let mut rust = Tiebeam::demo(&unique("rust"), port);
+    let mut beam = Beam::start(release, &unique("beam"), port);
+    let node = rust.atom();
+    let begin = format!(
+        "{{ok, Scope}} = pg:start(s), {{ok, _}} = rpc:call({node}, pg, start, [s]), \
+         P = rpc:call({node}, erlang, whereis, [echo]), ok = rpc:call({node}, pg, join, [s, g, [P, P]]), \
+         yes = rpc:call({node}, global, register_name, [one, P]), \
+         [1 = erlang:trace(Q, true, ['receive']) || Q <- [Scope, whereis(global_name_server)]], ok."
+    );
+    assert_eq!(beam.eval(&begin), "ok");
+    beam.wait_for("{length(pg:get_members(s, g)), is_pid(global:whereis_name(one))}.", "{2,true}");
+    rust.signal("TERM");
+    assert_eq!(rust.exit_code(), Some(0));
+    beam.wait_for("nodes().", "[]");
+    // What the BEAM's own processes were told, before the connection closed: messages, not the loss of a node.
+    let told = "Told = fun T() -> receive {trace, _, 'receive', M} -> [M | T()] after 0 -> [] end end, Ms = Told(), \
+                Left = [length(Ps) || {leave, _, Ps, [g]} <- Ms] ++ [length(Ps) || {update, _, [{g, [], Ps}]} <- Ms], \
+                {Left, lists:usort([N || {'$gen_call', _, {unregister, N}} <- Ms])}.";
+    assert_eq!(beam.eval(told), "{[2],[one]}");
+    assert_eq!(beam.eval("{pg:get_members(s, g), global:whereis_name(one)}."), "{[],undefined}");
     beam.assert_quiet();
 }
 
