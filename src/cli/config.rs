@@ -151,8 +151,11 @@ impl Config {
     }
 }
 
+/// A text with its place in the file.
+type Placed = (Range<usize>, String);
+
 /// The flags that a key's value means, each with where it stands.
-fn values(arg: &Arg, value: &Spanned<DeValue<'_>>) -> Result<Vec<(Range<usize>, String)>, (Range<usize>, String)> {
+fn values(arg: &Arg, value: &Spanned<DeValue<'_>>) -> Result<Vec<Placed>, Placed> {
     let (long, span) = (arg.get_long().unwrap_or_default(), value.span());
     let flag = |span, text: &str| vec![(span, format!("--{long}={text}"))];
     match (arg.get_action(), value.get_ref()) {
