@@ -239,13 +239,13 @@ mod tests {
     fn messages_are_those_of_a_beam() {
         let down = NodeEvent::Down(peer(false), Closed::Requested);
         let up = NodeEvent::Up(peer(true));
-        assert_eq!(text(MonitorNodes::plain().message(&down)), "{nodedown,'a@h'}");
+        assert_eq!(text(MonitorNodes::plain().message(&down)), "{nodedown,a@h}");
         assert_eq!(text(MonitorNodes::plain().message(&up)), "");
         let all = MonitorNodes::list().connection_id().nodedown_reason().node_type(NodeType::All);
-        let told = "{nodedown,'a@h',[{connection_id,7},{nodedown_reason,disconnect},{node_type,visible}]}";
+        let told = "{nodedown,a@h,[{connection_id,7},{nodedown_reason,disconnect},{node_type,visible}]}";
         assert_eq!(text(all.message(&down)), told);
-        assert_eq!(text(all.message(&up)), "{nodeup,'a@h',[{connection_id,7},{node_type,hidden}]}");
-        assert_eq!(text(MonitorNodes::map().message(&down)), "{nodedown,'a@h',#{}}");
+        assert_eq!(text(all.message(&up)), "{nodeup,a@h,[{connection_id,7},{node_type,hidden}]}");
+        assert_eq!(text(MonitorNodes::map().message(&down)), "{nodedown,a@h,#{}}");
     }
 
     #[test]
