@@ -1,7 +1,8 @@
 //! Replicas: Elixir's and ours, beside each other in one run.
 //!
 //! `cargo bench --bench crdt` prints times and, in brackets, ratios to what Elixir's DeltaCrdt took in the same run. It needs
-//! `TIEBEAM_HORDE_EBIN` for the Elixir side, and says so where it is not given; Rust's own figures need nothing.
+//! `TIEBEAM_HORDE_EBIN` for the Elixir side, and says so where it is not given; Rust's own figures need nothing. Elixir's
+//! replicas say by `on_diffs` when they have everything: nobody asks them meanwhile.
 
 use std::time::{Duration, Instant};
 
@@ -26,7 +27,20 @@ fn main() {
         let elixir = release.map(|release| elixir_converges(release, keys));
         let rust = runtime.block_on(rust_converges(keys));
         row(&format!("{keys} keys to an empty neighbour, ms"), elixir, rust, false);
+        if let (Some(release), Some(elixir)) = (release, elixir) {
+            let to_rust = runtime.block_on(from_elixir(release, keys));
+            row("  from Elixir to Rust, ms", Some(elixir), to_rust, false);
+            let to_elixir = runtime.block_on(to_elixir(release, keys));
+            row("  from Rust to Elixir, ms", Some(elixir), to_elixir, false);
+        }
     }
+    for keys in SIZES {
+        let rust = runtime.block_on(rust_puts_beside_a_neighbour(keys));
+        row(&format!("puts a second at {keys} keys, with a neighbour"), None, rust, true);
+    }
+    let elixir = release.map(elixir_propagates);
+    row("one put seen by the neighbour, median ms", elixir, runtime.block_on(rust_propagates()), false);
+    row("1000000 keys to an empty neighbour, ms", None, runtime.block_on(rust_converges(1_000_000)), false);
     let before = resident();
     let held = runtime.block_on(filled(100_000));
     let bytes = (resident().saturating_sub(before)) as f64 / 100_000.0;
@@ -102,20 +116,163 @@ fn elixir_puts(release: Release, keys: usize) -> f64 {
     beam.elixir(&code).parse().expect("a number")
 }
 
+/// A replica that notes by the system's clock, in microseconds, when so many diffs have come.
+fn noting(keys: usize, interval: u32) -> String {
+    format!(
+        "count = :counters.new(1, []); at = :atomics.new(1, []); :persistent_term.put(:bench, {{count, at}}); \
+         {{:ok, _}} = DeltaCrdt.start_link(DeltaCrdt.AWLWWMap, name: :store, sync_interval: {interval}, max_sync_size: :infinite, \
+         on_diffs: fn diffs -> :counters.add(count, 1, length(diffs)); \
+         if :counters.get(count, 1) >= {keys}, do: :atomics.put(at, 1, System.os_time(:microsecond)) end); :ok"
+    )
+}
+
+/// When it had them all; asked again and again, which costs it nothing.
+fn noted(beam: &mut Beam) -> i64 {
+    loop {
+        let at = beam.elixir("{_, at} = :persistent_term.get(:bench); :atomics.get(at, 1)").parse().expect("a time");
+        if at != 0 {
+            return at;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+    i64::try_from(since.as_micros()).expect("not for a while")
+}
+
+const FILL: &str = "DeltaCrdt.merge(:store, (for i <- 1..KEYS, into: %{}, do: {\"key-#{i}\", i}), :infinity)";
+
 fn elixir_converges(release: Release, keys: usize) -> f64 {
     let (_epmd, mut one, mut two) = beams(release);
-    let start = "{:ok, _} = DeltaCrdt.start_link(DeltaCrdt.AWLWWMap, name: :store, sync_interval: 100_000, max_sync_size: :infinite); :ok";
-    assert_eq!(two.elixir(start), ":ok");
+    assert_eq!(two.elixir(&noting(keys, 100_000)), ":ok");
+    assert_eq!(one.elixir(&noting(usize::MAX >> 8, 100_000)), ":ok");
     let code = format!(
-        "{start}; DeltaCrdt.merge(:store, (for i <- 1..{keys}, into: %{{}}, do: {{\"key-#{{i}}\", i}}), :infinity); \
-         there = {{:store, :{:?}}}; DeltaCrdt.to_map(there, :infinity); from = System.monotonic_time(:microsecond); \
-         DeltaCrdt.set_neighbours(:store, [there]); \
-         wait = fn wait -> if map_size(:sys.get_state(there, :infinity).crdt_state.value) < {keys}, do: wait.(wait) end; \
-         if {keys} > 10_000, do: (Process.sleep(1500)); wait.(wait); \
-         (System.monotonic_time(:microsecond) - from) / 1000",
+        "{}; from = System.os_time(:microsecond); DeltaCrdt.set_neighbours(:store, [{{:store, :{:?}}}]); from",
+        FILL.replace("KEYS", &keys.to_string()),
         two.name()
     );
-    one.elixir(&code).parse().expect("a number")
+    let from: i64 = one.elixir(&code).parse().expect("a time");
+    (noted(&mut two) - from) as f64 / 1000.0
+}
+
+async fn from_elixir(release: Release, keys: usize) -> f64 {
+    let port = free_port();
+    let rust = node(port).await;
+    let to = rust.delta_crdt("store").start().expect("the name is free");
+    let mut beam = Beam::with_horde(release, &unique("bench"), port);
+    rust.connect(beam.name()).await.expect("the BEAM is there");
+    assert_eq!(beam.elixir(&noting(usize::MAX >> 8, 100_000)), ":ok");
+    let code = format!(
+        "{}; from = System.os_time(:microsecond); DeltaCrdt.set_neighbours(:store, [{{:store, :{:?}}}]); from",
+        FILL.replace("KEYS", &keys.to_string()),
+        rust.name().as_str()
+    );
+    let asked = std::thread::spawn(move || beam.elixir(&code).parse::<i64>().map(|from| (from, beam)).expect("a time"));
+    while to.len() < keys {
+        tokio::time::sleep(Duration::from_micros(200)).await;
+    }
+    let there = now();
+    let (from, _beam) = asked.join().expect("the BEAM answered");
+    rust.shutdown().await;
+    (there - from) as f64 / 1000.0
+}
+
+async fn to_elixir(release: Release, keys: usize) -> f64 {
+    let port = free_port();
+    let rust = node(port).await;
+    let store = rust.delta_crdt("store").start().expect("the name is free");
+    put_all(&store, keys).await;
+    let mut beam = Beam::with_horde(release, &unique("bench"), port);
+    assert_eq!(beam.elixir(&noting(keys, 100_000)), ":ok");
+    rust.connect(beam.name()).await.expect("the BEAM is there");
+    let from = now();
+    store.set_neighbours([("store", beam.name())]);
+    let there = tokio::task::spawn_blocking(move || noted(&mut beam)).await.expect("it was noted");
+    rust.shutdown().await;
+    (there - from) as f64 / 1000.0
+}
+
+/// The neighbour is full when the clock starts.
+async fn rust_puts_beside_a_neighbour(keys: usize) -> f64 {
+    let port = free_port();
+    let (one, two) = (node(port).await, node(port).await);
+    let from = one.delta_crdt("store").start().expect("the name is free");
+    let to = two.delta_crdt("store").start().expect("the name is free");
+    put_all(&from, keys).await;
+    from.set_neighbours([("store", two.name().as_str())]);
+    to.set_neighbours([("store", one.name().as_str())]);
+    while to.len() < keys {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let (since, mut done) = (Instant::now(), 0_usize);
+    while since.elapsed() < Duration::from_secs(2) {
+        from.put(format!("key-{}", done % keys), done).await.expect("a live replica");
+        done += 1;
+    }
+    let rate = done as f64 / since.elapsed().as_secs_f64();
+    // The last write arrives.
+    let (key, value) = (format!("key-{}", (done - 1) % keys), done - 1);
+    while to.get::<usize>(&key).expect("a number") != Some(value) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    one.shutdown().await;
+    two.shutdown().await;
+    rate
+}
+
+async fn rust_propagates() -> f64 {
+    let port = free_port();
+    let (one, two) = (node(port).await, node(port).await);
+    let from = one.delta_crdt("store").start().expect("the name is free");
+    let to = two.delta_crdt("store").start().expect("the name is free");
+    put_all(&from, 100).await;
+    from.set_neighbours([("store", two.name().as_str())]);
+    to.set_neighbours([("store", one.name().as_str())]);
+    while to.len() < 100 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let mut diffs = to.diffs();
+    let mut took = Vec::new();
+    for value in 0..200 {
+        let since = Instant::now();
+        from.put("key-1", (value, "new")).await.expect("a live replica");
+        diffs.next().await.expect("the write comes");
+        took.push(since.elapsed().as_secs_f64() * 1000.0);
+    }
+    one.shutdown().await;
+    two.shutdown().await;
+    median(took)
+}
+
+/// At an interval of 100 ms; Horde's replicas have 300.
+fn elixir_propagates(release: Release) -> f64 {
+    let (_epmd, mut one, mut two) = beams(release);
+    assert_eq!(two.elixir(&noting(100, 100)), ":ok");
+    let fill = FILL.replace("KEYS", "100");
+    let code = format!(
+        "{}; {fill}; DeltaCrdt.set_neighbours(:store, [{{:store, :{:?}}}]); :ok",
+        noting(usize::MAX >> 8, 100),
+        two.name()
+    );
+    assert_eq!(one.elixir(&code), ":ok");
+    noted(&mut two);
+    let took = (0..25).map(|value| {
+        let reset = "{_, at} = :persistent_term.get(:bench); :atomics.put(at, 1, 0); :ok";
+        assert_eq!(two.elixir(reset), ":ok");
+        let put =
+            format!("from = System.os_time(:microsecond); DeltaCrdt.put(:store, \"key-1\", {{:new, {value}}}); from");
+        let from: i64 = one.elixir(&put).parse().expect("a time");
+        (noted(&mut two) - from) as f64 / 1000.0
+    });
+    median(took.collect())
+}
+
+fn median(mut all: Vec<f64>) -> f64 {
+    all.sort_by(f64::total_cmp);
+    all[all.len() / 2]
 }
 
 fn elixir_memory(release: Release) -> f64 {

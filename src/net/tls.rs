@@ -10,6 +10,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
@@ -155,11 +156,29 @@ impl Tls {
     }
 
     pub(crate) async fn accept(&self, tcp: TcpStream, limit: Duration) -> Result<Stream, DialError> {
-        let accepted = timeout(limit, TlsAcceptor::from(self.current().server).accept(tcp)).await;
-        let accepted = accepted.map_err(|_elapsed| DialError::TimedOut("the caller did not go on with TLS"))?;
-        Ok(Stream::Tls(Box::new(accepted.map_err(|error| refused(&error))?.into())))
+        let accepted = timeout(limit, TlsAcceptor::from(self.current().server).accept(tcp).into_fallible()).await;
+        match accepted.map_err(|_elapsed| DialError::TimedOut("the caller did not go on with TLS"))? {
+            Ok(accepted) => Ok(Stream::Tls(Box::new(accepted.into()))),
+            Err((error, tcp)) => {
+                tokio::spawn(let_read(tcp));
+                Err(refused(&error))
+            }
+        }
     }
 }
+
+/// A refused caller may have more under way: closing upon that would reset the connection, and take the alert that says why
+/// along. So it is read for a moment first.
+async fn let_read(mut tcp: TcpStream) {
+    let rest = async {
+        tcp.shutdown().await?;
+        tokio::io::copy(&mut (&mut tcp).take(REFUSED_REST), &mut tokio::io::sink()).await
+    };
+    let _closed_or_not = timeout(Duration::from_secs(1), rest).await;
+}
+
+/// So much of a refused caller is read at most.
+const REFUSED_REST: u64 = 64 * 1024;
 
 fn refused(error: &std::io::Error) -> DialError {
     match error.kind() {
