@@ -222,10 +222,17 @@ impl Shared {
 }
 
 /// A replica that this node runs. Clones are the same replica.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct DeltaCrdt {
     node: Node,
     shared: Arc<Shared>,
+}
+
+/// Its node, which would show its replicas, is left out.
+impl std::fmt::Debug for DeltaCrdt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DeltaCrdt").field("pid", &self.shared.me).finish_non_exhaustive()
+    }
 }
 
 /// One write of several: [`DeltaCrdt::mutate_all`].

@@ -121,8 +121,7 @@ pub(super) fn open(path: &Path, id: &Term, local: i64) -> Result<Opened, Storage
 pub(super) fn open_with(path: PathBuf, id: &Term, local: i64, open: Open) -> Result<Opened, StorageError> {
     let damaged = |why: String| StorageError::Damaged { path: path.clone(), why };
     let load = || {
-        let mut database = open()?;
-        database.check_integrity().map_err(|error| damaged(error.to_string()))?;
+        let database = open()?;
         let state = read(&database, local).map_err(damaged)?;
         Ok((database, state.unwrap_or_else(|| State::new(id, local))))
     };
@@ -171,40 +170,56 @@ pub(super) fn read(database: &Database, local: i64) -> Result<Option<State>, Str
     let Some(replica) = field("replica")? else { return Err("it has no replica".into()) };
     let replica = term(replica.value())?;
     let mut replicas = Replicas::default();
-    let (me, context, early) = read_replica(&replica, &mut replicas).ok_or("its replica is none")?;
+    let (me, context, early, keys) = read_replica(&replica, &mut replicas).ok_or("its replica is none")?;
     let mut state = State::restored(&me, replicas, context, early, local);
     let entries = transaction.open_table(ENTRIES).map_err(|error| why(&error))?;
     for entry in entries.iter().map_err(|error| why(&error))? {
         let (key, value) = entry.map_err(|error| why(&error))?;
-        let (key, value) = (term(key.value())?, term(value.value())?);
+        let value = value.value().split_first_chunk().filter(|(sum, rest)| **sum == checksum(key.value(), rest));
+        let (_, value) = value.ok_or("an entry is not what was written")?;
+        let (key, value) = (term(key.value())?, term(value)?);
         let elements = wire::read_stored(&value, &mut state.replicas).ok_or("a value of it is none")?;
         state.restore_key(&key, elements, local);
     }
+    if state.map.len() != keys {
+        return Err(format!("it has {} of {keys} keys", state.map.len()));
+    }
     Ok(Some(state))
+}
+
+/// Stands before each value: pages that the database does not happen to check are checked all the same.
+fn checksum(key: &[u8], value: &[u8]) -> [u8; 16] {
+    let mut sum = md5::Context::new();
+    sum.consume((key.len() as u64).to_be_bytes());
+    sum.consume(key);
+    sum.consume(value);
+    sum.finalize().0
 }
 
 fn term(bytes: &[u8]) -> Result<Term, String> {
     etf::decode(&bytes::Bytes::copy_from_slice(bytes)).map_err(|error| error.to_string())
 }
 
-/// `{Id, [{Replica, Counter}], [{Replica, Counter}]}`: its own id, its context, and what it saw replaced beyond that.
+/// `{Id, [{Replica, Counter}], [{Replica, Counter}], Keys}`: its own id, its context, what it saw replaced beyond that, and how
+/// many keys there are.
 fn replica_term(state: &State) -> Term {
     let dots = |dots: &mut dyn Iterator<Item = Dot>| {
         Term::list(dots.map(|dot| crate::crdt::dot_term(dot, &state.replicas)).collect::<Vec<_>>())
     };
     let id = state.replicas.id(state.me).clone();
-    Term::tuple([id, dots(&mut state.context.iter()), dots(&mut state.early())])
+    let keys = Term::from(state.map.len() as u64);
+    Term::tuple([id, dots(&mut state.context.iter()), dots(&mut state.early()), keys])
 }
 
-fn read_replica(term: &Term, replicas: &mut Replicas) -> Option<(Term, Context, Vec<Dot>)> {
-    let [id, context, early] = term.as_tuple()? else { return None };
+fn read_replica(term: &Term, replicas: &mut Replicas) -> Option<(Term, Context, Vec<Dot>, usize)> {
+    let [id, context, early, keys] = term.as_tuple()? else { return None };
     let mut dots = |list: &Term| -> Option<Vec<Dot>> {
         let list = list.as_list().filter(|list| list.is_proper())?;
         list.iter().map(|dot| wire::read_dot(&dot, replicas)).collect()
     };
     let mut seen = Context::default();
     dots(context)?.into_iter().for_each(|dot| seen.raise(dot));
-    Some((id.clone(), seen, dots(early)?))
+    Some((id.clone(), seen, dots(early)?, usize::try_from(keys.as_i64()?).ok()?))
 }
 
 impl Store {
@@ -341,7 +356,10 @@ fn write(database: &Database, batch: &Batch, path: &Path) -> Result<(), StorageE
             for (key, value) in &batch.keys {
                 let Ok(key) = encoded(key) else { continue };
                 match value.as_ref().map(&encoded) {
-                    Some(Ok(value)) => drop(entries.insert(&key[..], &value[..])?),
+                    Some(Ok(value)) => {
+                        let value = [&checksum(&key, &value)[..], &value].concat();
+                        entries.insert(&key[..], &value[..])?;
+                    }
                     Some(Err(_)) => {}
                     None => drop(entries.remove(&key[..])?),
                 }
