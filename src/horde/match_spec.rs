@@ -30,7 +30,7 @@ impl MatchSpec {
         let clauses = term.as_list().filter(|list| list.is_proper())?;
         let clauses = clauses.iter().map(|clause| {
             let [first, guards, body] = clause.as_tuple()? else { return None };
-            let clause = Clause { head: head(first)?, guards: items(guards)?, body: items(body)? };
+            let clause = Clause { head: head(first)?, guards: guards.list_items()?, body: body.list_items()? };
             (!clause.body.is_empty()).then_some(clause)
         });
         clauses.collect::<Option<_>>().map(Self)
@@ -52,11 +52,6 @@ impl MatchSpec {
             Some(scope.eval(last, DEPTH).unwrap_or_else(|| known::exit_signal().into()))
         })
     }
-}
-
-fn items(list: &Term) -> Option<Vec<Term>> {
-    let list = list.as_list().filter(|list| list.is_proper())?;
-    Some(list.iter().map(std::borrow::Cow::into_owned).collect())
 }
 
 /// `$N`.

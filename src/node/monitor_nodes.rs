@@ -91,10 +91,6 @@ impl MonitorNodes {
         let error = |what: &str, which: Term| Term::tuple([Term::atom(what), which]);
         match options {
             Term::List(list) if list.is_empty() => Ok(Self::plain()),
-            Term::List(list) if list.is_proper() => {
-                let options: Vec<Term> = list.iter().map(std::borrow::Cow::into_owned).collect();
-                Self::from_list(options)
-            }
             Term::Map(map) => {
                 let mut parsed = Self::map();
                 let (mut unknown, mut bad) = (Vec::new(), Vec::new());
@@ -114,7 +110,10 @@ impl MonitorNodes {
                 }
                 if bad.is_empty() { Ok(parsed) } else { Err(error("bad_option_value", as_map(bad))) }
             }
-            other => Err(error("invalid_options", other.clone())),
+            other => match other.list_items() {
+                Some(options) => Self::from_list(options),
+                None => Err(error("invalid_options", other.clone())),
+            },
         }
     }
 

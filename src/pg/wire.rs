@@ -78,7 +78,7 @@ impl Message {
                 Self::Sync(peer, version.as_i64()?.min(1), groups.collect::<Option<_>>()?)
             }
             ("join", [group, joined]) => Self::Join(peer, group.clone(), read_pids(joined)?),
-            ("leave", [left, groups]) => Self::Leave(peer, read_pids(left)?, read_list(groups)?),
+            ("leave", [left, groups]) => Self::Leave(peer, read_pids(left)?, groups.list_items()?),
             ("update", [updates]) => {
                 let updates = updates.as_list().filter(|list| list.is_proper())?.iter().map(|update| {
                     let [group, added, removed] = update.as_tuple()? else { return None };
@@ -97,9 +97,4 @@ fn read_pids(term: &Term) -> Option<Vec<Pid>> {
         return Some(vec![*pid]);
     }
     term.as_list().filter(|list| list.is_proper())?.iter().map(|pid| pid.as_pid()).collect()
-}
-
-fn read_list(term: &Term) -> Option<Vec<Term>> {
-    let list = term.as_list().filter(|list| list.is_proper())?;
-    Some(list.iter().map(std::borrow::Cow::into_owned).collect())
 }

@@ -42,9 +42,9 @@ pub(crate) struct State {
     /// Who monitors us, by reference: whom to tell, and under which name.
     pub(crate) watchers: HashMap<Ref, Watcher>,
     pub(crate) aliases: HashMap<Ref, AliasMode>,
-    /// What nodes were asked to spawn for us, and have not answered.
     /// How often each node is monitored: `erlang:monitor_node/2`.
     pub(crate) node_monitors: HashMap<Atom, u32>,
+    /// What nodes were asked to spawn for us, and have not answered.
     pub(crate) spawns: HashMap<Ref, Spawning>,
     pub(crate) name: Option<Atom>,
     pub(crate) group_leader: Pid,

@@ -146,16 +146,10 @@ where
     Fut: Future<Output = Result<Term, Raise>> + Send + 'static,
 {
     Arc::new(move |context, args| {
-        let running = args.term().ok().and_then(|args| arguments(&args)).map(|args| function(context, args));
+        let running = args.term().ok().and_then(|args| args.list_items()).map(|args| function(context, args));
         Box::pin(async move {
             let result = running.ok_or_else(Raise::badarg)?.await?;
             Encoded::new(&result).map_err(|_not_a_term| Raise::badarg())
         })
     })
-}
-
-/// The elements of an argument list, which may have come as a string.
-pub(crate) fn arguments(args: &Term) -> Option<Vec<Term>> {
-    let list = args.as_list().filter(|list| list.is_proper())?;
-    Some(list.iter().map(std::borrow::Cow::into_owned).collect())
 }

@@ -1,6 +1,7 @@
 //! Module `'Elixir.DeltaCrdt'`, carried out in this node's name on any replica: by pid, name or `{name, node}`.
 
 use super::acts;
+use super::items;
 use crate::node::Node;
 use crate::process::Dest;
 use crate::rpc::{CallContext, Raise};
@@ -58,10 +59,10 @@ async fn on_replica(mut context: CallContext, name: &str, args: Vec<Term>, given
             many(pairs.iter().map(|(key, value)| operation("add", vec![key.clone(), value.clone()])).collect())
         }
         "delete" => one("remove", vec![args[1].clone()]),
-        "drop" => many(list(&args[1])?.into_iter().map(|key| operation("remove", vec![key])).collect()),
+        "drop" => many(items(&args[1])?.into_iter().map(|key| operation("remove", vec![key])).collect()),
         "get" => read(vec![args[1].clone()]),
-        "take" => read(list(&args[1])?),
-        "mutate" => one(args[1].as_atom().ok_or_else(Raise::badarg)?.as_str(), list(&args[2])?),
+        "take" => read(items(&args[1])?),
+        "mutate" => one(args[1].as_atom().ok_or_else(Raise::badarg)?.as_str(), items(&args[2])?),
         _ => Term::atom("read"),
     };
     let call = [args[0].clone(), request, timeout];
@@ -80,9 +81,4 @@ fn operation(function: &str, args: Vec<Term>) -> Term {
 
 fn value(found: &Map, key: &Term) -> Term {
     found.get(key).cloned().unwrap_or_else(|| Term::atom("nil"))
-}
-
-fn list(term: &Term) -> Result<Vec<Term>, Raise> {
-    let list = term.as_list().filter(|list| list.is_proper()).ok_or_else(Raise::badarg)?;
-    Ok(list.iter().map(std::borrow::Cow::into_owned).collect())
 }

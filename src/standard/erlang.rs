@@ -47,10 +47,7 @@ pub(super) fn export(node: &Node) {
 /// `nodes/1`: of one kind, or of several.
 fn nodes(node: &Node, kinds: &Term) -> Result<Term, Raise> {
     let mut names: Vec<NodeName> = Vec::new();
-    let listed: Vec<Term> = match kinds {
-        Term::List(list) if list.is_proper() => list.iter().map(std::borrow::Cow::into_owned).collect(),
-        one => vec![one.clone()],
-    };
+    let listed = kinds.list_items().unwrap_or_else(|| vec![kinds.clone()]);
     for kind in listed {
         let kind = kind.as_atom().ok_or_else(Raise::badarg)?;
         match kind.as_str() {

@@ -63,6 +63,11 @@ impl Node {
     }
 }
 
+/// The elements of a list that a function takes.
+fn items(term: &Term) -> Result<Vec<Term>, Raise> {
+    term.list_items().ok_or_else(Raise::badarg)
+}
+
 /// Exports a function that answers at once.
 fn answer<F>(node: &Node, module: &str, name: &str, arity: u8, function: F)
 where

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::acts::{atom, timeout};
+use super::items;
 use crate::etf::Encoded;
 use crate::node::Node;
 use crate::process::reason;
@@ -26,11 +27,6 @@ fn function_clause() -> Raise {
 /// `{erpc, badarg}`, as `erpc` says it.
 fn erpc_badarg() -> Raise {
     Raise::error(Term::tuple([known::erpc().into(), known::badarg().into()]))
-}
-
-fn items(term: &Term) -> Result<Vec<Term>, Raise> {
-    let list = term.as_list().filter(|list| list.is_proper()).ok_or_else(Raise::badarg)?;
-    Ok(list.iter().map(std::borrow::Cow::into_owned).collect())
 }
 
 fn nodes(term: &Term) -> Result<Vec<Atom>, Raise> {

@@ -353,16 +353,11 @@ fn pair(tag: &str, what: &Term) -> Term {
 
 fn mfa(start: &Term) -> Result<(Atom, Atom, Vec<Term>), Term> {
     let invalid = || pair("invalid_mfa", start);
-    let Some([Term::Atom(module), Term::Atom(function), Term::List(args)]) = start.as_tuple() else {
-        return Err(invalid());
-    };
-    if !args.is_proper() {
-        return Err(invalid());
-    }
-    Ok((*module, *function, args.iter().map(std::borrow::Cow::into_owned).collect()))
+    let Some([Term::Atom(module), Term::Atom(function), args]) = start.as_tuple() else { return Err(invalid()) };
+    Ok((*module, *function, args.list_items().ok_or_else(invalid)?))
 }
 
-fn restart(given: &Term) -> Result<Restart, Term> {
+pub(super) fn restart(given: &Term) -> Result<Restart, Term> {
     match given.as_atom().as_ref().map_or("", Atom::as_str) {
         "permanent" => Ok(Restart::Permanent),
         "transient" => Ok(Restart::Transient),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use super::child::{ChildSpec, Restart, Shutdown, StartResult, end_child, is_orderly, shutdown};
+use super::child::{self, ChildSpec, Restart, Shutdown, StartResult, end_child, is_orderly, shutdown};
 use super::server::{counts, error, unknown};
 use super::{Intensity, Restarts};
 use crate::etf::Encoded;
@@ -51,14 +51,9 @@ impl Dynamic {
 
     /// `{start_task, Args, Restart, Shutdown}`, of `Task.Supervisor`, whose defaults are `temporary` and 5,000.
     async fn start_task(&mut self, args: &Term, restart: &Term, limit: &Term, context: &Context) -> Term {
-        let restart = match restart.as_atom().as_ref().map_or("", Atom::as_str) {
-            "permanent" => Restart::Permanent,
-            "transient" => Restart::Transient,
-            _ => Restart::Temporary,
-        };
+        let restart = child::restart(restart).unwrap_or(Restart::Temporary);
         let module = Atom::new("Elixir.Task.Supervised");
-        let Some(list) = args.as_list().filter(|list| list.is_proper()) else { return error(known::badarg().into()) };
-        let args = list.iter().map(std::borrow::Cow::into_owned).collect();
+        let Some(args) = args.list_items() else { return error(known::badarg().into()) };
         let spec = ChildSpec::mfa(known::undefined(), module, Atom::new("start_link"), args).restart(restart);
         let limit = if limit.is_atom("nil") { Ok(spec.shutdown) } else { shutdown(limit) };
         match limit {

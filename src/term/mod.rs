@@ -17,6 +17,7 @@ mod macros;
 mod map;
 mod order;
 
+use std::borrow::Cow;
 use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 use std::sync::Arc;
@@ -193,6 +194,13 @@ impl Term {
     #[must_use]
     pub fn as_list(&self) -> Option<&List> {
         if let Self::List(list) = self { Some(list) } else { None }
+    }
+
+    /// The elements of a proper list, a string's included; `None` for anything else.
+    #[must_use]
+    pub fn list_items(&self) -> Option<Vec<Self>> {
+        let list = self.as_list().filter(|list| list.is_proper())?;
+        Some(list.iter().map(Cow::into_owned).collect())
     }
 
     /// The map, if it is one.
