@@ -12,7 +12,8 @@ use crate::handshake::HandshakeError;
 use crate::net::Tls;
 use crate::net::{dial, epmd_client};
 use crate::node::{DialError, Node};
-use crate::term::{Atom, NodeName, Term, atom::known};
+use crate::rpc::is_auth;
+use crate::term::{Atom, NodeName, atom::known};
 
 /// How long a step may take: BEAM's `net_setuptime`.
 const STEP: Duration = Duration::from_secs(7);
@@ -207,10 +208,9 @@ async fn shake_hands(report: &mut Report<'_>, node: &Node, peer: NodeName) -> bo
 
 async fn talk(report: &mut Report<'_>, node: &Node, peer: NodeName) {
     let mut process = node.process();
-    let request = Term::tuple([Term::atom("is_auth"), node.name().into()]);
     let limit = Some(Duration::from_secs(5));
     let started = Instant::now();
-    match process.call((known::net_kernel(), peer.atom()), &request, limit).await {
+    match process.call((known::net_kernel(), peer.atom()), &is_auth(node), limit).await {
         Ok(yes) if yes.is_atom("yes") => {
             report.ok("ping", &format!("pong in {:.1} ms", started.elapsed().as_secs_f64() * 1000.0));
         }

@@ -6,7 +6,6 @@ use clap::Args;
 
 use super::session::Session;
 use super::{Global, exit, output};
-use crate::term::{Term, atom::known};
 
 #[derive(Debug, Args)]
 pub(super) struct PingArgs {
@@ -24,10 +23,7 @@ pub(super) async fn run(global: &Global, args: PingArgs) -> anyhow::Result<ExitC
         }
         Err(error) => return Err(error),
     };
-    let mut process = session.node.process();
-    let request = Term::tuple([Term::atom("is_auth"), session.node.name().into()]);
-    let answer = process.call((known::net_kernel(), session.peer.atom()), &request, None).await;
-    let pong = matches!(answer, Ok(Term::Atom(yes)) if yes == known::yes());
+    let pong = session.node.ping(session.peer.atom()).await;
     say(global, pong, None);
     session.close().await;
     Ok(if pong { ExitCode::SUCCESS } else { ExitCode::from(exit::FAILED) })

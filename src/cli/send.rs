@@ -8,7 +8,8 @@ use clap::Args;
 use super::session::Session;
 use super::{Global, exit, output};
 use crate::process::{CallError, Dest};
-use crate::term::Term;
+use crate::rpc::is_auth;
+use crate::term::atom::known;
 use crate::text::{self, Syntax};
 
 #[derive(Debug, Args)]
@@ -37,7 +38,7 @@ pub(super) async fn run_send(global: &Global, args: SendArgs) -> anyhow::Result<
     let process = session.node.process();
     process.send(Dest::Remote(to, session.peer.atom()), &message).await?;
     // The answer to a monitor follows the message: then it has arrived.
-    arrived(process, Dest::Remote(to, session.peer.atom())).await;
+    arrived(&session, process).await;
     session.close().await;
     if global.json {
         output::line(&output::object([("result", "sent".into())]));
@@ -46,11 +47,9 @@ pub(super) async fn run_send(global: &Global, args: SendArgs) -> anyhow::Result<
 }
 
 /// Waits until the peer has taken what was sent before: a call to `net_kernel` comes back behind it.
-async fn arrived(mut process: crate::process::Process, dest: Dest) {
-    let Dest::Remote(_, node) = dest else { return };
-    let request = Term::tuple([Term::atom("is_auth"), process.pid().node.into()]);
-    let _whatever_it_answers =
-        process.call(Dest::from(("net_kernel", node.as_str())), &request, Some(Duration::from_secs(5))).await;
+async fn arrived(session: &Session, mut process: crate::process::Process) {
+    let net_kernel = (known::net_kernel(), session.peer.atom());
+    let _whatever_it_answers = process.call(net_kernel, &is_auth(&session.node), Some(Duration::from_secs(5))).await;
 }
 
 pub(super) async fn run_call(global: &Global, args: CallArgs) -> anyhow::Result<ExitCode> {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{CallContext, Class, Rpc, RpcError, argument_list, rex};
+use super::{CallContext, Class, Rpc, RpcError, argument_list, decode, rex};
 use crate::etf::Encoded;
 use crate::node::Node;
 use crate::process::{CallError, reason};
@@ -22,14 +22,14 @@ impl Rpc {
         function: impl Into<Atom>,
         args: impl Serialize,
     ) -> Result<T, RpcError> {
-        let args = argument_list(&args).map_err(|error| RpcError::Decode(error.to_string()))?;
+        let args = argument_list(&args)?;
         let result = self.block_call_encoded(module.into(), function.into(), args).await?;
         if let Some([badrpc, why]) = result.parts().as_deref() {
             if badrpc.is_atom("badrpc") {
                 return Err(failure(&why.term().map_err(|error| RpcError::Decode(error.to_string()))?));
             }
         }
-        result.decode().map_err(|error| RpcError::Decode(error.to_string()))
+        decode(&result)
     }
 
     /// As [`Rpc::block_call`]; the result as `rex` gives it, `{badrpc, Reason}` included.
@@ -87,18 +87,5 @@ impl Node {
         let args = (Term::from(pid), items.into());
         let info: Term = self.rpc(pid.node).block_call(known::erlang(), "process_info", args).await?;
         Ok((!info.is_atom("undefined")).then_some(info))
-    }
-
-    /// Whether a node can be reached, connecting to it where needed: `net_adm:ping/1`. One that does not answer as it
-    /// should is disconnected from.
-    pub async fn ping(&self, peer: impl Into<Atom>) -> bool {
-        let peer = peer.into();
-        let request = Term::tuple([Term::atom("is_auth"), self.name().into()]);
-        let answer = self.process().call((known::net_kernel(), peer), &request, None).await;
-        let is_there = answer.is_ok_and(|answer| answer.is_atom("yes"));
-        if !is_there {
-            self.disconnect(peer).await;
-        }
-        is_there
     }
 }

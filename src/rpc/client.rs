@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::error::{Class, RpcError};
 use crate::etf::Encoded;
-use crate::process::{Down, Exited, Mail, Process, Replies, SendError, SpawnOptions};
+use crate::process::{Down, Mail, Process, Replies, SendError, SpawnOptions};
 use crate::term::{Atom, Pid, Ref, Term, atom::known};
 
 /// A function to call on a node.
@@ -33,7 +33,7 @@ pub(crate) async fn call(process: &mut Process, call: &Call<'_>) -> Result<Encod
         Some(limit) => tokio::time::timeout(limit, answer).await.map_err(|_elapsed| RpcError::Timeout)?,
         None => answer.await,
     };
-    answer.map_err(|exited| RpcError::Send(exited.into()))?
+    answer?
 }
 
 /// Sends the request of a call, whose answer is read by [`answer`].
@@ -47,8 +47,7 @@ pub(crate) async fn request_call(process: &Process, call: &Call<'_>, reference: 
     ]);
     let mfa = (known::erpc(), Atom::new("execute_call"), 4);
     let options = SpawnOptions { monitor: true, replies: Replies::Errors, ..SpawnOptions::default() };
-    let sent = process.spawn_request(call.node, mfa, args, call.group_leader, &options).await;
-    sent.map_err(|exited: Exited| RpcError::Send(exited.into()))
+    Ok(process.spawn_request(call.node, mfa, args, call.group_leader, &options).await?)
 }
 
 /// Calls without waiting for anything: `erpc:cast`.
@@ -56,11 +55,8 @@ pub(crate) async fn cast(process: &Process, call: &Call<'_>) -> Result<(), RpcEr
     let term = |term: Term| Encoded::of(&term).map_err(SendError::from);
     let args = Encoded::list(&[term(call.module.into())?, term(call.function.into())?, call.args.clone()]);
     let mfa = (known::erpc(), Atom::new("execute_cast"), 3);
-    process
-        .spawn_request(call.node, mfa, args, call.group_leader, &SpawnOptions::default())
-        .await
-        .map(|_id| ())
-        .map_err(|exited| RpcError::Send(exited.into()))
+    process.spawn_request(call.node, mfa, args, call.group_leader, &SpawnOptions::default()).await?;
+    Ok(())
 }
 
 /// The result of the call of these references, once the mail that carries it has come.

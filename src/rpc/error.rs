@@ -1,6 +1,6 @@
 //! How a remote call fails.
 
-use crate::process::SendError;
+use crate::process::{Exited, SendError};
 use crate::term::{Atom, Term};
 
 /// A call of a function on another node failed.
@@ -38,6 +38,13 @@ pub enum RpcError {
     /// The result is not of the expected type, or no term.
     #[error("the result cannot be decoded: {0}")]
     Decode(String),
+}
+
+impl From<Exited> for RpcError {
+    /// The process that calls has ended.
+    fn from(exited: Exited) -> Self {
+        Self::Send(exited.into())
+    }
 }
 
 /// Erlang's three classes of exceptions.

@@ -7,7 +7,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Rpc, RpcError};
+use super::{Rpc, RpcError, decode};
 use crate::etf::Encoded;
 use crate::node::Node;
 use crate::process::{Exited, Mail, Process, SendError, reason};
@@ -86,7 +86,7 @@ impl Node {
         let (mut replies, mut bad) = (Vec::new(), Vec::new());
         let wrapper = atom(name.as_str());
         for (node, reference) in asked {
-            match reply(&mut process, reference, &wrapper, node).await.map_err(ended)? {
+            match reply(&mut process, reference, &wrapper, node).await? {
                 Some(reply) => replies.push((node, reply)),
                 None => bad.push(node),
             }
@@ -108,14 +108,14 @@ impl Rpc {
     ) -> Result<T, RpcError> {
         let mut process = self.node.process();
         let reference = ask(&process, name.into(), self.to, &encoded(&request)?).await?;
-        let reply = reply(&mut process, reference, &encoded(&wrapper)?, self.to).await.map_err(ended)?;
+        let reply = reply(&mut process, reference, &encoded(&wrapper)?, self.to).await?;
         decode(&reply.ok_or(RpcError::NoConnection(self.to))?)
     }
 }
 
 /// Monitors the server and sends it `{Self, Request}`.
 async fn ask(process: &Process, name: Atom, node: Atom, request: &Encoded) -> Result<Ref, RpcError> {
-    let reference = process.monitor((name, node)).map_err(ended)?;
+    let reference = process.monitor((name, node))?;
     let message = Encoded::tuple(&[reason::of(&process.pid().into()), request.clone()]);
     process.send_encoded((name, node), message).await?;
     Ok(reference)
@@ -150,12 +150,4 @@ fn atom(text: &str) -> Encoded {
 
 fn encoded(value: &impl Serialize) -> Result<Encoded, RpcError> {
     Encoded::of(value).map_err(|error| RpcError::Send(error.into()))
-}
-
-fn decode<T: DeserializeOwned>(reply: &Encoded) -> Result<T, RpcError> {
-    reply.decode().map_err(|error| RpcError::Decode(error.to_string()))
-}
-
-fn ended(exited: Exited) -> RpcError {
-    RpcError::Send(SendError::from(exited))
 }

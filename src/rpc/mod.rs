@@ -30,6 +30,7 @@ pub use self::gather::Gathered;
 pub use self::parallel::Promise;
 pub use self::request::{RequestId, RequestIds, Response};
 
+pub(crate) use self::net_kernel::is_auth;
 pub(crate) use self::server::exit_reason;
 
 use self::client::Call;
@@ -75,9 +76,9 @@ impl Rpc {
         function: impl Into<Atom>,
         args: impl Serialize,
     ) -> Result<T, RpcError> {
-        let args = argument_list(&args).map_err(|error| RpcError::Decode(error.to_string()))?;
+        let args = argument_list(&args)?;
         let result = self.call_encoded(module.into(), function.into(), args).await?;
-        result.decode().map_err(|error| RpcError::Decode(error.to_string()))
+        decode(&result)
     }
 
     /// Calls with a list of terms, for a term.
@@ -110,7 +111,7 @@ impl Rpc {
         function: impl Into<Atom>,
         args: impl Serialize,
     ) -> Result<(), RpcError> {
-        let args = argument_list(&args).map_err(|error| RpcError::Decode(error.to_string()))?;
+        let args = argument_list(&args)?;
         client::cast(&self.node.process(), &self.prepare(module.into(), function.into(), &args)).await
     }
 
@@ -137,7 +138,7 @@ impl Node {
     ) -> Vec<Result<T, RpcError>> {
         let args = match argument_list(&args) {
             Ok(args) => args,
-            Err(error) => return nodes.into_iter().map(|_| Err(RpcError::Decode(error.to_string()))).collect(),
+            Err(error) => return nodes.into_iter().map(|_| Err(error.clone())).collect(),
         };
         let calls: Vec<_> = nodes
             .into_iter()
@@ -149,8 +150,7 @@ impl Node {
         let mut results = Vec::with_capacity(calls.len());
         for call in calls {
             let answered = call.await.unwrap_or_else(|_aborted| Err(RpcError::Timeout));
-            results
-                .push(answered.and_then(|value| value.decode().map_err(|error| RpcError::Decode(error.to_string()))));
+            results.push(answered.and_then(|value| decode(&value)));
         }
         results
     }
@@ -227,14 +227,19 @@ impl Node {
 }
 
 /// The list of the arguments that a Rust tuple, or a list, stands for.
-fn argument_list<T: Serialize>(args: &T) -> Result<Encoded, crate::serde::Error> {
-    let args = Encoded::of(args)?;
+fn argument_list<T: Serialize>(args: &T) -> Result<Encoded, RpcError> {
+    let args = Encoded::of(args).map_err(|error| RpcError::Decode(error.to_string()))?;
     Ok(match args.parts() {
         Some(parts) => Encoded::list(&parts),
         // `()` is no argument at all.
         None if args.as_atom().is_some() => Encoded::list(&[]),
         None => args,
     })
+}
+
+/// A result as the type that is asked for.
+fn decode<T: DeserializeOwned>(result: &Encoded) -> Result<T, RpcError> {
+    result.decode().map_err(|error| RpcError::Decode(error.to_string()))
 }
 
 fn exports(node: &Node) -> Arc<Exports> {

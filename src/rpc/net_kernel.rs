@@ -10,6 +10,7 @@ use super::exports::Exports;
 use super::server::{apply, exit_reason};
 use crate::etf::Encoded;
 use crate::gen_server::{Context, GenServer, Reply};
+use crate::node::Node;
 use crate::process::{Exit, From};
 use crate::term::{Atom, Term, atom::known};
 
@@ -80,5 +81,24 @@ struct Job {
 impl Job {
     async fn run(self, context: CallContext) -> Exit {
         exit_reason(apply(context, &self.exports, self.module, self.function, self.args).await).into()
+    }
+}
+
+/// What `net_adm:ping` asks a node's `net_kernel`, and what it answers with `yes`.
+pub(crate) fn is_auth(node: &Node) -> Term {
+    Term::tuple([Term::atom("is_auth"), node.name().into()])
+}
+
+impl Node {
+    /// Whether a node can be reached, connecting to it where needed: `net_adm:ping/1`. One that does not answer as it
+    /// should is disconnected from.
+    pub async fn ping(&self, peer: impl Into<Atom>) -> bool {
+        let peer = peer.into();
+        let answer = self.process().call((known::net_kernel(), peer), &is_auth(self), None).await;
+        let is_there = answer.is_ok_and(|answer| answer.is_atom("yes"));
+        if !is_there {
+            self.disconnect(peer).await;
+        }
+        is_there
     }
 }

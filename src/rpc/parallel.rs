@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
-use super::{Rpc, RpcError, argument_list};
+use super::{Rpc, RpcError, argument_list, decode};
 use crate::etf::Encoded;
 use crate::node::Node;
 use crate::term::{Atom, NodeName};
@@ -26,7 +26,7 @@ impl Promise {
     /// As [`Rpc::call`].
     pub async fn yield_result<T: DeserializeOwned>(self) -> Result<T, RpcError> {
         let outcome = self.outcome.await.unwrap_or(Err(RpcError::NoConnection(self.node)));
-        decode(outcome)
+        decode(&outcome?)
     }
 
     /// The result, or the promise again where it takes longer than this: `rpc:nb_yield/1,2`.
@@ -35,7 +35,10 @@ impl Promise {
     /// The promise, which can be asked again; the inner result as [`Rpc::call`].
     pub async fn nb_yield<T: DeserializeOwned>(mut self, timeout: Duration) -> Result<Result<T, RpcError>, Self> {
         match tokio::time::timeout(timeout, &mut self.outcome).await {
-            Ok(outcome) => Ok(decode(outcome.unwrap_or(Err(RpcError::NoConnection(self.node))))),
+            Ok(outcome) => {
+                let outcome = outcome.unwrap_or(Err(RpcError::NoConnection(self.node)));
+                Ok(outcome.and_then(|result| decode(&result)))
+            }
             Err(_elapsed) => Err(self),
         }
     }
@@ -52,7 +55,7 @@ impl Rpc {
         function: impl Into<Atom>,
         args: impl Serialize,
     ) -> Result<Promise, RpcError> {
-        let args = argument_list(&args).map_err(|error| RpcError::Decode(error.to_string()))?;
+        let args = argument_list(&args)?;
         Ok(self.promise(module.into(), function.into(), args))
     }
 
@@ -162,8 +165,4 @@ impl Node {
     pub fn this_and_visible(&self) -> Vec<Atom> {
         std::iter::once(self.name()).chain(self.nodes()).map(NodeName::atom).collect()
     }
-}
-
-fn decode<T: DeserializeOwned>(outcome: Result<Encoded, RpcError>) -> Result<T, RpcError> {
-    outcome?.decode().map_err(|error| RpcError::Decode(error.to_string()))
 }

@@ -7,11 +7,10 @@ use std::time::Duration;
 use hashbrown::HashMap;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::time::Instant;
 
-use super::{Rpc, RpcError, argument_list, client};
+use super::{Rpc, RpcError, argument_list, client, decode};
 use crate::etf::Encoded;
-use crate::process::{Exited, Mail, Process, SendError};
+use crate::process::{Exited, Mail, Process};
 use crate::term::{Atom, Ref};
 
 /// A request that was sent: `erpc:request_id()`.
@@ -34,7 +33,7 @@ impl Rpc {
         function: impl Into<Atom>,
         args: impl Serialize,
     ) -> Result<RequestId, RpcError> {
-        let args = argument_list(&args).map_err(|error| RpcError::Decode(error.to_string()))?;
+        let args = argument_list(&args)?;
         let mut call = self.prepare(module.into(), function.into(), &args);
         call.group_leader = self.group_leader.unwrap_or_else(|| process.group_leader());
         let reference = process.router().make_ref();
@@ -75,7 +74,7 @@ impl RequestId {
     ) -> Result<Option<T>, RpcError> {
         let response = process.receive_match(|mail| self.answer(mail));
         match within(timeout, response).await? {
-            Some(response) => decode(response).map(Some),
+            Some(response) => response.and_then(|result| decode(&result)).map(Some),
             None => Ok(None),
         }
     }
@@ -86,7 +85,7 @@ impl RequestId {
     /// The inner result as [`Rpc::call`].
     #[must_use]
     pub fn check_response<T: DeserializeOwned>(self, mail: &Mail) -> Option<Result<T, RpcError>> {
-        self.answer(mail).map(decode)
+        self.answer(mail).map(|response| response.and_then(|result| decode(&result)))
     }
 
     /// Gives the response up: a late one is thrown away, the remote process goes on.
@@ -189,15 +188,7 @@ impl<L> RequestIds<L> {
         }
         let open = &self.open;
         let any = process.receive_match(|mail| answer_of(open, mail));
-        let deadline = timeout.map(|limit| Instant::now() + limit);
-        let found = match deadline {
-            None => any.await,
-            Some(deadline) => match tokio::time::timeout_at(deadline, any).await {
-                Ok(found) => found,
-                Err(_elapsed) => return Ok(Response::None),
-            },
-        };
-        let (request, response) = found.map_err(ended)?;
+        let Some((request, response)) = within(timeout, any).await? else { return Ok(Response::None) };
         Ok(self.closed(request, response))
     }
 
@@ -218,7 +209,7 @@ impl<L> RequestIds<L> {
         response: Result<Encoded, RpcError>,
     ) -> Response<T, L> {
         match self.open.remove(&request.id) {
-            Some((_, label)) => Response::Of(label, decode(response)),
+            Some((_, label)) => Response::Of(label, response.and_then(|result| decode(&result))),
             None => Response::None,
         }
     }
@@ -234,24 +225,16 @@ fn answer_of<L>(open: &HashMap<Ref, (RequestId, L)>, mail: &Mail) -> Option<(Req
     request.answer(mail).map(|response| (*request, response))
 }
 
-/// The output of a receive, or `None` once the time is over.
+/// What a receive found, or `None` once the time is over.
 async fn within<T>(
     timeout: Option<Duration>,
-    receive: impl Future<Output = Result<Result<T, RpcError>, Exited>>,
-) -> Result<Option<Result<T, RpcError>>, RpcError> {
+    receive: impl Future<Output = Result<T, Exited>>,
+) -> Result<Option<T>, RpcError> {
     match timeout {
-        None => receive.await.map(Some).map_err(ended),
+        None => Ok(receive.await.map(Some)?),
         Some(limit) => match tokio::time::timeout(limit, receive).await {
-            Ok(received) => received.map(Some).map_err(ended),
+            Ok(received) => Ok(received.map(Some)?),
             Err(_elapsed) => Ok(None),
         },
     }
-}
-
-fn ended(exited: Exited) -> RpcError {
-    RpcError::Send(SendError::from(exited))
-}
-
-fn decode<T: DeserializeOwned>(response: Result<Encoded, RpcError>) -> Result<T, RpcError> {
-    response?.decode().map_err(|error| RpcError::Decode(error.to_string()))
 }

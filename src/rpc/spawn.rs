@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{Rpc, RpcError, argument_list, client};
 use crate::etf::Encoded;
-use crate::process::{Exited, Mail, Process, SendError, SpawnOptions};
+use crate::process::{Mail, Process, SpawnOptions};
 use crate::term::{Atom, Pid, Ref};
 
 impl Rpc {
@@ -65,7 +65,7 @@ impl Rpc {
         args: &impl Serialize,
         options: &SpawnOptions,
     ) -> Result<(Pid, Ref), RpcError> {
-        let args = argument_list(args).map_err(|error| RpcError::Decode(error.to_string()))?;
+        let args = argument_list(args)?;
         self.spawn_encoded(parent, mf, args, options).await
     }
 
@@ -77,17 +77,15 @@ impl Rpc {
         args: Encoded,
         options: &SpawnOptions,
     ) -> Result<(Pid, Ref), RpcError> {
-        let ended = |exited: Exited| RpcError::Send(SendError::from(exited));
         let arity = args.list_elements().and_then(|args| u8::try_from(args.len()).ok());
         let arity = arity.ok_or_else(|| RpcError::Decode("the arguments are no list of up to 255".into()))?;
         let leader = self.group_leader.unwrap_or_else(|| parent.group_leader());
-        let id =
-            parent.spawn_request(self.to, (module, function, arity), args, leader, options).await.map_err(ended)?;
+        let id = parent.spawn_request(self.to, (module, function, arity), args, leader, options).await?;
         let reply = parent.receive_match(|mail| match mail {
             Mail::SpawnReply(reply) if reply.reference == id => Some(reply.result),
             Mail::Message(_) | Mail::Down(_) | Mail::Exit(_) | Mail::SpawnReply(_) => None,
         });
-        let pid = reply.await.map_err(ended)?.map_err(|why| client::refusal(self.to, why))?;
+        let pid = reply.await?.map_err(|why| client::refusal(self.to, why))?;
         Ok((pid, id))
     }
 }
