@@ -56,7 +56,7 @@ pub(super) fn export(node: &Node) {
     node.export_terms(MODULE, "start_kept_counter", 3, |context, args| async move {
         super::kept::start(&context, &args, parent(&context)).map(ok)
     });
-    node.export_terms(MODULE, "watch_nodes", 2, |context, args| async move { watch_nodes_with(&context, &args).await });
+    node.export_terms(MODULE, "watch_nodes", 2, |context, args| async move { watch_nodes_with(&context, &args) });
     node.export_terms(MODULE, "horde_register", 3, |context, args| async move { horde_register(context, &args).await });
     node.export_terms(MODULE, "ticker", 3, |context, args| async move { ticker(context, &args).await });
 }
@@ -223,34 +223,11 @@ async fn watch(context: &CallContext, target: &Term, report_to: &Term) -> Result
     Ok(ok(pid))
 }
 
-/// As `watch_nodes/1`, with a list of subscriptions' options: a process of its own subscribes with each, and forwards all
-/// that its mailbox gets, in that order.
-async fn watch_nodes_with(context: &CallContext, args: &[Term]) -> Result<Term, Raise> {
-    let to = args[0].as_pid().ok_or_else(Raise::badarg)?;
-    let options = args[1].as_list().filter(|list| list.is_proper()).ok_or_else(Raise::badarg)?;
-    let options: Vec<MonitorNodes> = options
-        .iter()
-        .map(|options| MonitorNodes::from_term(&options))
-        .collect::<Result<_, _>>()
-        .map_err(Raise::error)?;
-    let (node, (ready, subscribed)) = (context.node.clone(), tokio::sync::oneshot::channel());
-    let watcher = context.node.spawn(move |mut watcher| async move {
-        let Ok(reference) = watcher.monitor(to) else { return };
-        options.into_iter().for_each(|options| node.monitor_nodes_as(&watcher, options));
-        let _caller_gone = ready.send(());
-        while let Ok(mail) = watcher.receive().await {
-            match mail {
-                Mail::Down(down) if down.reference == reference => return,
-                mail => {
-                    if let Ok(message) = mail.term() {
-                        let _gone = watcher.send(to, &message).await;
-                    }
-                }
-            }
-        }
-    });
-    let _subscribed = subscribed.await;
-    Ok(ok(watcher))
+/// As `watch_nodes/1`, with a list of subscriptions' options.
+fn watch_nodes_with(context: &CallContext, args: &[Term]) -> Result<Term, Raise> {
+    let options = args[1].list_items().ok_or_else(Raise::badarg)?;
+    let options = options.iter().map(MonitorNodes::from_term).collect::<Result<_, _>>().map_err(Raise::error)?;
+    standard::watch_nodes_as(context, &args[0], options)
 }
 
 /// A new echo process gets a name in a registry that this node runs a member of.

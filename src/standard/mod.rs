@@ -19,7 +19,7 @@ mod watch;
 
 use std::future::ready;
 
-pub(crate) use self::watch::watch_nodes;
+pub(crate) use self::watch::{watch_nodes, watch_nodes_as};
 
 use crate::node::Node;
 use crate::rpc::{CallContext, Raise};

@@ -2,7 +2,7 @@
 //! node themselves, and `erlang:monitor_node/2`.
 
 use super::answer;
-use crate::node::{Node, NodeEvent};
+use crate::node::{MonitorNodes, Node};
 use crate::process::Mail;
 use crate::rpc::{CallContext, Raise};
 use crate::term::{Term, atom::known};
@@ -38,37 +38,30 @@ fn monitor_node(context: &CallContext, args: &[Term]) -> Result<Term, Raise> {
     Ok(known::true_().into())
 }
 
-/// Forwards node events, and whatever else its mailbox gets, to a pid; ends with it.
-pub(crate) fn watch_nodes(context: &CallContext, pid: &Term) -> Result<Term, Raise> {
-    let to = pid.as_pid().ok_or_else(Raise::badarg)?;
-    let mut events = context.node.monitor_nodes();
-    let watcher = context.node.spawn(move |mut watcher| async move {
+/// What `net_kernel:monitor_nodes(true, [nodedown_reason])` tells, forwarded to a pid.
+pub(crate) fn watch_nodes(context: &CallContext, to: &Term) -> Result<Term, Raise> {
+    watch_nodes_as(context, to, vec![MonitorNodes::list().nodedown_reason()])
+}
+
+/// A process of its own subscribes with each of these options and forwards all that its mailbox gets to a pid; it ends with
+/// that.
+pub(crate) fn watch_nodes_as(context: &CallContext, to: &Term, options: Vec<MonitorNodes>) -> Result<Term, Raise> {
+    let to = to.as_pid().ok_or_else(Raise::badarg)?;
+    let watcher = context.node.process();
+    let pid = watcher.pid();
+    options.into_iter().for_each(|options| context.node.monitor_nodes_as(&watcher, options));
+    context.node.run(watcher, move |mut watcher| async move {
         let Ok(reference) = watcher.monitor(to) else { return };
-        loop {
-            let forwarded = tokio::select! {
-                event = events.next() => event_message(&event),
-                mail = watcher.receive() => match mail {
-                    Err(_ended) => return,
-                    Ok(Mail::Down(down)) if down.reference == reference => return,
-                    Ok(mail) => mail.term().ok(),
-                },
-            };
-            if let Some(message) = forwarded {
-                let _gone = watcher.send(to, &message).await;
+        while let Ok(mail) = watcher.receive().await {
+            match mail {
+                Mail::Down(down) if down.reference == reference => return,
+                mail => {
+                    if let Ok(message) = mail.term() {
+                        let _gone = watcher.send(to, &message).await;
+                    }
+                }
             }
         }
     });
-    Ok(Term::tuple([known::ok().into(), watcher.into()]))
-}
-
-/// As `net_kernel:monitor_nodes(true, [nodedown_reason])` sends it: visible nodes only.
-fn event_message(event: &NodeEvent) -> Option<Term> {
-    let (kind, peer, details) = match event {
-        NodeEvent::Up(peer) => (known::nodeup(), peer, Vec::new()),
-        NodeEvent::Down(peer, closed) => {
-            let reason = Term::atom(closed.nodedown_reason());
-            (known::nodedown(), peer, vec![Term::tuple([Term::atom("nodedown_reason"), reason])])
-        }
-    };
-    (!peer.hidden).then(|| Term::tuple([kind.into(), peer.name.into(), Term::list(details)]))
+    Ok(Term::tuple([known::ok().into(), pid.into()]))
 }

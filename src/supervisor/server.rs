@@ -1,5 +1,6 @@
 //! The process of a supervisor, as `supervisor.erl`: children in an order, restarted by a strategy.
 
+use std::ops::Range;
 use std::time::Instant;
 
 use tokio::sync::oneshot;
@@ -174,13 +175,12 @@ impl Server {
             return Err(Exit::shutdown());
         }
         let first = match self.strategy {
-            Strategy::OneForOne => return self.restart_one(at, context).await,
+            Strategy::OneForOne => return self.start_each(at..at + 1, context).await,
             Strategy::RestForOne => at,
             Strategy::OneForAll => 0,
         };
         // The one that ended is not ended again.
         self.children[at].pid = State::Undefined;
-        let mut failed = None;
         for child in self.children[first..].iter().rev() {
             end(child, &mut context.process).await?;
         }
@@ -193,31 +193,19 @@ impl Server {
             child.pid = State::Undefined;
             index += 1;
         }
-        for child in &mut self.children[first..] {
+        self.start_each(first..self.children.len(), context).await
+    }
+
+    /// Starts these children, up to the first that does not start: that will be tried again.
+    async fn start_each(&mut self, which: Range<usize>, context: &Context) -> Result<(), Exit> {
+        for child in &mut self.children[which] {
             match start(&child.spec, context).await {
                 Ok((pid, _)) => child.pid = pid,
                 Err(why) => {
                     tracing::warn!(id = %child.spec.id, reason = %why, "a child does not start");
                     child.pid = State::Restarting;
-                    failed = Some(child.spec.id.clone());
-                    break;
+                    return try_again(&child.spec.id, &context.process);
                 }
-            }
-        }
-        if let Some(id) = failed {
-            try_again(&id, &context.process)?;
-        }
-        Ok(())
-    }
-
-    async fn restart_one(&mut self, at: usize, context: &mut Context) -> Result<(), Exit> {
-        let child = &mut self.children[at];
-        match start(&child.spec, context).await {
-            Ok((pid, _)) => child.pid = pid,
-            Err(why) => {
-                tracing::warn!(id = %child.spec.id, reason = %why, "a child does not start");
-                child.pid = State::Restarting;
-                try_again(&child.spec.id, &context.process)?;
             }
         }
         Ok(())
@@ -323,9 +311,8 @@ impl GenServer for Server {
     async fn cast(&mut self, request: Encoded, context: &mut Context) -> Result<(), Exit> {
         let request = request.term().unwrap_or_default();
         if let Some([tag, id]) = request.as_tuple() {
-            let waits = |child: &&Child| child.pid == State::Restarting && child.spec.id == *id;
-            if tag.is_atom("try_again_restart") && self.children.iter().any(|child| waits(&child)) {
-                let at = self.position(id).unwrap_or_default();
+            let waits = self.position(id).filter(|at| self.children[*at].pid == State::Restarting);
+            if let Some(at) = waits.filter(|_| tag.is_atom("try_again_restart")) {
                 return self.restart(at, context).await;
             }
         }
