@@ -1,5 +1,7 @@
 //! Dots, and contexts of them: which writes a replica has seen.
 
+use std::sync::Arc;
+
 use hashbrown::{HashMap, HashSet};
 
 use crate::term::Term;
@@ -15,9 +17,12 @@ pub(crate) struct Dot {
     pub(crate) counter: u64,
 }
 
-/// The ids of replicas, any terms, each with a short number.
+/// The ids of replicas, any terms, each with a short number. A clone is cheap, and copies them when it gets a new one.
 #[derive(Debug, Default, Clone)]
-pub(crate) struct Replicas {
+pub(crate) struct Replicas(Arc<Ids>);
+
+#[derive(Debug, Default, Clone)]
+struct Ids {
     ids: Vec<Term>,
     ranks: HashMap<Term, Rank>,
 }
@@ -25,23 +30,24 @@ pub(crate) struct Replicas {
 impl Replicas {
     /// The short number of an id.
     pub(crate) fn rank(&mut self, id: &Term) -> Rank {
-        if let Some(rank) = self.ranks.get(id) {
+        if let Some(rank) = self.0.ranks.get(id) {
             return *rank;
         }
-        let rank = Rank(u32::try_from(self.ids.len()).expect("each replica came in a message of its own"));
-        self.ids.push(id.clone());
-        self.ranks.insert(id.clone(), rank);
+        let Ids { ids, ranks } = Arc::make_mut(&mut self.0);
+        let rank = Rank(u32::try_from(ids.len()).expect("each replica came in a message of its own"));
+        ids.push(id.clone());
+        ranks.insert(id.clone(), rank);
         rank
     }
 
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
-        self.ids.len()
+        self.0.ids.len()
     }
 
     /// The id behind a short number, which this gave.
     pub(crate) fn id(&self, rank: Rank) -> &Term {
-        &self.ids[rank.0 as usize]
+        &self.0.ids[rank.0 as usize]
     }
 }
 

@@ -22,6 +22,7 @@ pub(crate) use self::dots::{Claim, Context, Dot, Replicas};
 pub(crate) use self::elements::{Element, Elements};
 pub(crate) use self::hash::Flavour;
 pub(crate) use self::hash::{dot_term, map, map_set, value_term};
+pub(crate) use self::neighbours::node_of;
 pub(crate) use self::replica::{Data, Diff, Message, Outgoing, Replica, Settings, is_partial};
 pub(crate) use self::state::{Change, State};
 pub(crate) use self::tree::{Continuation, Loc, Tree};

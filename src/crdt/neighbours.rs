@@ -58,16 +58,17 @@ impl Neighbour {
     }
 
     pub(super) fn node(&self) -> Option<Atom> {
-        match &self.address {
-            Term::Pid(pid) => Some(pid.node),
-            Term::Tuple(tuple) => tuple.get(1)?.as_atom(),
-            _ => None,
-        }
+        node_of(&self.address)
     }
 
     /// It is another process now, or will be.
     pub(super) fn forget(&mut self) {
         *self = Self::new(self.address.clone());
+    }
+
+    /// What was known of it may be wrong; whether it is watched is not.
+    pub(super) fn doubt(&mut self) {
+        *self = Self { there: self.there, ..Self::new(self.address.clone()) };
     }
 
     /// Whether a comparison that it began is under way: a new one would find the same.
@@ -81,6 +82,15 @@ impl Neighbour {
     /// Whether data that we asked it for has not come yet.
     pub(super) fn waits_for_data(&self, now: u64, patience: u64) -> bool {
         self.answering.is_some_and(|answering| answering.asked_for_data) && self.is_answered(now, patience)
+    }
+}
+
+/// The node that an address names: that of a pid, or of `{name, node}`.
+pub(crate) fn node_of(address: &Term) -> Option<Atom> {
+    match address {
+        Term::Pid(pid) => Some(pid.node),
+        Term::Tuple(tuple) => tuple.get(1)?.as_atom(),
+        _ => None,
     }
 }
 

@@ -8,7 +8,7 @@ use super::diff::{DEPTH, Step, View};
 use super::dots::{Claim, Context};
 use super::elements::Elements;
 use super::hash::Flavour;
-use super::neighbours::{Answering, Neighbours, Pending};
+use super::neighbours::{Answering, Neighbours, Pending, node_of};
 use super::state::{Change, State, Written};
 use super::tree::{Continuation, Loc, Tree};
 use crate::term::{Pid, Term};
@@ -128,9 +128,7 @@ impl Replica {
             _ => self.neighbours.get(to),
         };
         if let Some(neighbour) = neighbour {
-            let there = neighbour.there;
-            neighbour.forget();
-            neighbour.there = there;
+            neighbour.doubt();
         }
     }
 
@@ -264,9 +262,7 @@ impl Replica {
         if let Some(neighbour) = self.neighbours.get(address) {
             if neighbour.pid != Some(sender) && neighbour.node().unwrap_or(home) == sender.node {
                 if neighbour.pid.is_some() {
-                    let there = neighbour.there;
-                    neighbour.forget();
-                    neighbour.there = there;
+                    neighbour.doubt();
                 }
                 // One that is addressed by its pid is nobody else.
                 neighbour.pid.get_or_insert(sender);
@@ -299,8 +295,7 @@ impl Replica {
         if theirs && begins {
             self.take_context_of_equal(&diff, &continuation);
         }
-        let node = diff.to.as_pid().map(|pid| pid.node).or_else(|| diff.to.as_tuple()?.get(1)?.as_atom());
-        let flavour = self.neighbours.flavour(node);
+        let flavour = self.neighbours.flavour(node_of(&diff.to));
         let step = self.view(flavour).go_on(&continuation, DEPTH);
         match step {
             Step::Continue(continuation) => {
@@ -382,8 +377,7 @@ impl Replica {
             return vec![Outgoing { to, flavour: Flavour::default(), message }];
         }
         let context = self.state.context.clone();
-        let node = to.as_pid().map(|pid| pid.node).or_else(|| to.as_tuple()?.get(1)?.as_atom());
-        let flavour = self.neighbours.flavour(node);
+        let flavour = self.neighbours.flavour(node_of(&to));
         let neighbour = match &to {
             Term::Pid(pid) => self.neighbours.of_pid(*pid),
             _ => None,

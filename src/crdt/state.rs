@@ -8,7 +8,7 @@ use super::merkle::MerkleMap;
 use super::stamps::Stamps;
 use crate::term::Term;
 
-/// A key whose read value changed; `None`: it is gone.
+/// A key whose read value changed; `None`: it is gone, or reads as `nil`, which is the same to those who are told.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Change {
     pub(crate) key: Term,
@@ -108,18 +108,24 @@ impl State {
         self.map.get(key).map(Elements::value)
     }
 
+    /// The value that a key has, as those who are told of changes know it.
+    pub(crate) fn told(&self, key: &Term) -> Option<&Term> {
+        read(self.map.get(key))
+    }
+
     /// Writes a key.
     pub(crate) fn add(&mut self, key: &Term, value: Term, local: i64) -> Written {
         let old = self.map.get(key);
         let stamps = old.into_iter().flat_map(|old| old.iter().map(|(element, _)| &element.stamp));
         let stamp = self.stamps.next(local, stamps);
-        let changed = read(old) != Some(&value).filter(|value| !value.is_atom("nil"));
+        let new = not_nil(&value);
+        let changed = read(old) != new;
         let replaced: Vec<Dot> = old.map(|old| old.dots().collect()).unwrap_or_default();
         self.replace(&replaced);
         let counter = self.context.get(self.me) + 1;
         let dot = Dot { replica: self.me, counter };
         self.context.raise(dot);
-        let change = changed.then(|| Change { key: key.clone(), value: Some(value.clone()) });
+        let change = changed.then(|| Change { key: key.clone(), value: new.cloned() });
         self.touch(key);
         self.map.put(key, Elements::One(Element { value, stamp }, dot));
         Written { new: Some(counter), replaced, change }
@@ -163,9 +169,8 @@ impl State {
             (None, None) => None,
             (Some(mine), Some(joined)) if mine.same(&joined) => None,
             (mine, Some(joined)) => {
-                let value = joined.value();
-                let changed = read(mine) != read(Some(&joined));
-                let change = changed.then(|| Change { key: key.clone(), value: Some(value.clone()) });
+                let new = read(Some(&joined));
+                let change = (read(mine) != new).then(|| Change { key: key.clone(), value: new.cloned() });
                 self.touch(key);
                 self.map.put(key, joined);
                 change
@@ -234,5 +239,9 @@ impl State {
 
 /// What is read of a key, as diffs have it: `nil` is nothing.
 fn read(elements: Option<&Elements>) -> Option<&Term> {
-    elements.map(Elements::value).filter(|value| !value.is_atom("nil"))
+    elements.map(Elements::value).and_then(not_nil)
+}
+
+fn not_nil(value: &Term) -> Option<&Term> {
+    (!value.is_atom("nil")).then_some(value)
 }

@@ -57,8 +57,8 @@ pub enum Diff {
 impl From<Change> for Diff {
     fn from(change: Change) -> Self {
         match change.value {
-            Some(value) if !value.is_atom("nil") => Self::Add(change.key, value),
-            _ => Self::Remove(change.key),
+            Some(value) => Self::Add(change.key, value),
+            None => Self::Remove(change.key),
         }
     }
 }
@@ -338,8 +338,8 @@ impl DeltaCrdt {
         let pending = self.shared.change(|replica| {
             let mut before: HashMap<Term, Option<Term>> = HashMap::new();
             if repeats {
-                let was = |key: &Term| replica.state.get(key).filter(|value| !value.is_atom("nil")).cloned();
-                before.extend(operations.iter().map(|operation| (operation.key().clone(), was(operation.key()))));
+                let was = |key: &Term| (key.clone(), replica.state.told(key).cloned());
+                before.extend(operations.iter().map(|operation| was(operation.key())));
             }
             let changes = operations.into_iter().filter_map(|operation| match operation {
                 Operation::Add(key, value) => replica.add(&key, value, local),
@@ -378,7 +378,7 @@ fn net(changes: Vec<Change>, before: &mut HashMap<Term, Option<Term>>) -> Vec<Ch
     let mut net: Vec<Change> = Vec::new();
     for change in changes.into_iter().rev() {
         let Some(was) = before.remove(&change.key) else { continue };
-        if was != change.value.clone().filter(|value| !value.is_atom("nil")) {
+        if was != change.value {
             net.push(change);
         }
     }

@@ -1,6 +1,5 @@
 //! The process of a replica: it monitors neighbours, compares, answers `DeltaCrdt`'s calls, and tells of writes.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -9,14 +8,14 @@ use hashbrown::HashMap;
 use tokio::task::AbortHandle;
 
 use super::{DeltaCrdt, Diff, Operation, Shared, wire};
-use crate::crdt::{Data, Message, Outgoing};
+use crate::crdt::{Data, Message, Outgoing, node_of};
 use crate::etf::Encoded;
 use crate::gen_server::{Context, GenServer, Reply, serve};
 use crate::node::Node;
 use crate::process::outbox::Outbox;
 use crate::process::{Dest, Exit, From, Mail, Process};
 use crate::signal::{Signal, Target};
-use crate::term::{Atom, List, Map, Pid, Ref, Term, atom::known};
+use crate::term::{Atom, Map, Pid, Ref, Term, atom::known};
 
 pub(super) struct Server {
     crdt: DeltaCrdt,
@@ -101,11 +100,7 @@ impl Server {
 
     /// The way to another node; `None` for what is here.
     fn outbox(&self, address: &Term, process: &Process) -> Option<Arc<Outbox>> {
-        let node = match address {
-            Term::Pid(pid) => pid.node,
-            Term::Tuple(tuple) => tuple.get(1)?.as_atom()?,
-            _ => return None,
-        };
+        let node = node_of(address)?;
         (node != process.pid().node).then(|| process.router().outbox(node))
     }
 
@@ -198,11 +193,11 @@ impl Server {
             return;
         }
         let addresses = match term.as_tuple() {
-            Some([tag, addresses]) if tag.is_atom("set_neighbours") => addresses.as_list(),
+            Some([tag, addresses]) if tag.is_atom("set_neighbours") => addresses.list_items(),
             _ => None,
         };
-        if let Some(list) = addresses.filter(|list| list.is_proper()) {
-            return self.set_neighbours(owned(list), process).await;
+        if let Some(addresses) = addresses {
+            return self.set_neighbours(addresses, process).await;
         }
         let Some(message) = self.read(term, sender) else {
             tracing::debug!(?sender, "message that no replica sends");
@@ -230,7 +225,7 @@ impl Server {
             tracing::warn!(?sender, replicas = replicas.len(), "a message with too many replicas is refused");
             return None;
         }
-        let flavour = read.flavour.zip(wire::sender(&read.message, self.crdt.pid()).or(sender));
+        let flavour = read.flavour.zip(sender);
         if replicas.len() > before || flavour.is_some() {
             let mut replica = self.shared().write();
             replica.state.replicas = replicas;
@@ -282,9 +277,9 @@ impl Server {
         }
         match request.as_tuple() {
             Some([tag, keys]) if tag.is_atom("read") => {
-                let keys = keys.as_list().filter(|list| list.is_proper()).ok_or_else(bad)?;
+                let keys = keys.list_items().ok_or_else(bad)?;
                 let mut map = Map::new();
-                for (key, value) in self.crdt.take(&owned(keys)) {
+                for (key, value) in self.crdt.take(&keys) {
                     map.insert(key, value);
                 }
                 Ok(Term::Map(map))
@@ -304,22 +299,10 @@ impl Server {
     }
 }
 
-fn node_of(address: &Term) -> Option<Atom> {
-    match address {
-        Term::Pid(pid) => Some(pid.node),
-        Term::Tuple(tuple) => tuple.get(1)?.as_atom(),
-        _ => None,
-    }
-}
-
-fn owned(list: &List) -> Vec<Term> {
-    list.iter().map(Cow::into_owned).collect()
-}
-
 /// `{add, [key, value]}` or `{remove, [key]}`.
 fn operation(term: &Term) -> Option<Operation> {
     let [function, args] = term.as_tuple()? else { return None };
-    let args = owned(args.as_list().filter(|list| list.is_proper())?);
+    let args = args.list_items()?;
     match (function.as_atom()?.as_str(), &args[..]) {
         ("add", [key, value]) => Some(Operation::Add(key.clone(), value.clone())),
         ("remove", [key]) => Some(Operation::Remove(key.clone())),

@@ -252,14 +252,3 @@ pub(super) fn stored(elements: &Elements, replicas: &Replicas) -> Term {
 pub(super) fn read_stored(term: &Term, replicas: &mut Replicas) -> Option<Elements> {
     read_elements(term, replicas, &mut None)?
 }
-
-/// The process whose node a message comes from, where it says so.
-pub(super) fn sender(message: &Message, me: Pid) -> Option<Pid> {
-    let (Message::Diff(diff) | Message::GetDiff(diff, _)) = message else { return None };
-    if diff.originator != me {
-        return Some(diff.originator);
-    }
-    // An answer to our own comparison comes from whom we addressed, whose node is in the address.
-    let node = diff.from.as_tuple()?.get(1)?.as_atom()?;
-    Some(Pid { node, ..me })
-}
