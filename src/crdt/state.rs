@@ -40,8 +40,6 @@ pub(crate) struct State {
     pub(crate) changes: u64,
     /// The keys that changed since the storage last looked, where there is one.
     touched: Option<HashSet<Term>>,
-    /// How many changes the storage has, or is about to.
-    stored_changes: u64,
 }
 
 impl State {
@@ -58,49 +56,7 @@ impl State {
             stamps: Stamps::new(local),
             changes: 0,
             touched: None,
-            stored_changes: 0,
         }
-    }
-
-    /// A replica as it was stored; its keys follow, by [`State::restore_key`].
-    pub(crate) fn restored(id: &Term, mut replicas: Replicas, context: Context, early: Vec<Dot>, local: i64) -> Self {
-        let me = replicas.rank(id);
-        let early = early.into_iter().map(|dot| (dot, None)).collect();
-        Self { me, replicas, context, early, ..Self::new(id, local) }
-    }
-
-    /// What stood under a key when it was stored.
-    pub(crate) fn restore_key(&mut self, key: &Term, elements: Elements, local: i64) {
-        for (element, _) in elements.iter() {
-            self.stamps.see(&element.stamp, local);
-        }
-        self.map.put(key, elements);
-    }
-
-    /// Dots that were replaced before the context came to them.
-    pub(crate) fn early(&self) -> impl Iterator<Item = Dot> {
-        self.early.keys().copied()
-    }
-
-    /// From now on notes which keys change, for a storage that has all so far.
-    pub(crate) fn note_touched(&mut self) {
-        self.touched = Some(HashSet::new());
-        self.stored_changes = self.changes;
-    }
-
-    /// The keys that changed since the last time, with the number of changes so far; `None` if nothing did.
-    pub(crate) fn take_touched(&mut self) -> Option<(u64, HashSet<Term>)> {
-        if self.stored_changes == self.changes {
-            return None;
-        }
-        self.stored_changes = self.changes;
-        Some((self.changes, self.touched.replace(HashSet::new())?))
-    }
-
-    /// These could not be stored after all.
-    pub(crate) fn touch_again(&mut self, keys: impl Iterator<Item = Term>) {
-        self.changes += 1;
-        self.touched.get_or_insert_default().extend(keys);
     }
 
     /// The value that a key has.
@@ -234,6 +190,45 @@ impl State {
         if let Some(touched) = &mut self.touched {
             touched.insert(key.clone());
         }
+    }
+}
+
+/// What a storage asks and says.
+#[cfg(feature = "storage")]
+impl State {
+    /// A replica as it was stored; its keys follow, by [`State::restore_key`].
+    pub(crate) fn restored(id: &Term, mut replicas: Replicas, context: Context, early: Vec<Dot>, local: i64) -> Self {
+        let me = replicas.rank(id);
+        let early = early.into_iter().map(|dot| (dot, None)).collect();
+        Self { me, replicas, context, early, ..Self::new(id, local) }
+    }
+
+    /// What stood under a key when it was stored.
+    pub(crate) fn restore_key(&mut self, key: &Term, elements: Elements, local: i64) {
+        for (element, _) in elements.iter() {
+            self.stamps.see(&element.stamp, local);
+        }
+        self.map.put(key, elements);
+    }
+
+    /// Dots that were replaced before the context came to them.
+    pub(crate) fn early(&self) -> impl Iterator<Item = Dot> {
+        self.early.keys().copied()
+    }
+
+    /// From now on notes which keys change, for a storage that has all so far.
+    pub(crate) fn note_touched(&mut self) {
+        self.touched = Some(HashSet::new());
+    }
+
+    /// The keys that changed since the last time.
+    pub(crate) fn take_touched(&mut self) -> HashSet<Term> {
+        self.touched.replace(HashSet::new()).unwrap_or_default()
+    }
+
+    /// These could not be stored after all.
+    pub(crate) fn touch_again(&mut self, keys: impl Iterator<Item = Term>) {
+        self.touched.get_or_insert_default().extend(keys);
     }
 }
 

@@ -105,7 +105,7 @@ impl DeltaCrdtBuilder {
             return self.start_opened(opened, path);
         }
         let state = State::new(&replica_id(), 0);
-        let (shared, process) = self.shared(state, Stored::default())?;
+        let (shared, process) = self.shared(state)?;
         Ok(self.run(shared, process))
     }
 
@@ -116,12 +116,10 @@ impl DeltaCrdtBuilder {
         opened: super::storage::Opened,
         path: std::path::PathBuf,
     ) -> Result<DeltaCrdt, StartError> {
-        let (database, open, mut state) = opened.into_parts();
+        let super::storage::Opened { database, open, mut state } = opened;
         state.note_touched();
-        // A new replica's id is to be there before its first dot.
-        state.changes += 1;
-        let store = Arc::new(super::storage::Store::new());
-        let (shared, process) = self.shared(state, Some(Arc::clone(&store)))?;
+        let (shared, process) = self.shared(state)?;
+        let store = shared.store.get_or_init(|| Arc::new(super::storage::Store::new()));
         store
             .start(database, open, path.clone(), Arc::clone(&shared))
             .map_err(|error| super::StorageError::Io { path, why: error.to_string() })?;
@@ -129,15 +127,13 @@ impl DeltaCrdtBuilder {
         Ok(self.run(shared, process))
     }
 
-    fn shared(&mut self, state: State, store: Stored) -> Result<(Arc<Shared>, Process), StartError> {
+    fn shared(&mut self, state: State) -> Result<(Arc<Shared>, Process), StartError> {
         let process = self.node.process();
         process.register(self.name.as_str())?;
         let me = process.pid();
         let defaults = Settings::default();
         let max_sync_size = self.max_sync_size.unwrap_or(defaults.max_sync_size);
         let replica = Replica::new(state, me, Settings { max_sync_size, ..defaults });
-        #[cfg(not(feature = "storage"))]
-        let () = store;
         let shared = Arc::new(Shared {
             replica: RwLock::new(replica),
             me,
@@ -149,7 +145,7 @@ impl DeltaCrdtBuilder {
             untold: Mutex::default(),
             telling: Mutex::default(),
             #[cfg(feature = "storage")]
-            store,
+            store: std::sync::OnceLock::new(),
         });
         Ok((shared, process))
     }
@@ -165,12 +161,6 @@ impl DeltaCrdtBuilder {
         crdt
     }
 }
-
-/// What writes to the disk, if something does.
-#[cfg(feature = "storage")]
-type Stored = Option<Arc<super::storage::Store>>;
-#[cfg(not(feature = "storage"))]
-type Stored = ();
 
 /// An id that no other incarnation had, and that no BEAM takes: those take up to 10^9.
 fn replica_id() -> Term {

@@ -100,8 +100,9 @@ pub(crate) struct Shared {
     untold: Mutex<VecDeque<Vec<Diff>>>,
     /// Held by whoever tells it.
     telling: Mutex<()>,
+    /// Set before the replica runs, if it is stored.
     #[cfg(feature = "storage")]
-    store: Option<Arc<storage::Store>>,
+    store: std::sync::OnceLock<Arc<storage::Store>>,
 }
 
 impl std::fmt::Debug for Shared {
@@ -182,7 +183,7 @@ impl Shared {
     /// Has the storage write what changed.
     fn store(&self) {
         #[cfg(feature = "storage")]
-        if let Some(store) = &self.store {
+        if let Some(store) = self.store.get() {
             store.wake();
         }
     }
@@ -191,7 +192,7 @@ impl Shared {
     #[cfg_attr(not(feature = "storage"), expect(clippy::unused_async, reason = "there is no storage to wait for"))]
     async fn stored(&self) -> Result<(), DeltaCrdtError> {
         #[cfg(feature = "storage")]
-        if let Some(store) = &self.store {
+        if let Some(store) = self.store.get() {
             let changes = self.read().state.changes;
             store.wake();
             store.committed(changes).await?;
@@ -202,14 +203,14 @@ impl Shared {
     /// Whether writes are stored, and take their time.
     fn is_stored(&self) -> bool {
         #[cfg(feature = "storage")]
-        return self.store.is_some();
+        return self.store.get().is_some();
         #[cfg(not(feature = "storage"))]
         false
     }
 
     fn end(&self) {
         #[cfg(feature = "storage")]
-        if let Some(store) = &self.store {
+        if let Some(store) = self.store.get() {
             store.stop();
         }
         self.ended.store(true, Ordering::Release);

@@ -385,7 +385,7 @@ impl GenServer for Server {
         self.tick(&context.process).await;
         self.shared().end();
         #[cfg(feature = "storage")]
-        if let Some(store) = &self.shared().store {
+        if let Some(store) = self.shared().store.get() {
             // The next replica of the name can have the file.
             store.closed().await;
         }

@@ -13,7 +13,7 @@ use redb::{Database, ReadableTable, TableDefinition};
 use tokio::sync::watch;
 
 use super::{Shared, wire};
-use crate::crdt::{Context, Dot, Replicas, State};
+use crate::crdt::{Context, Dot, Flavour, Replicas, State, value_term};
 use crate::etf;
 use crate::term::Term;
 
@@ -53,6 +53,9 @@ pub enum StorageError {
         /// What is wrong with it.
         why: String,
     },
+    /// The replica has ended before this was written.
+    #[error("the storage was closed before this was written")]
+    Closed,
 }
 
 /// How far the disk is.
@@ -62,6 +65,8 @@ struct Durable {
     changes: u64,
     /// Those up to this one could not be written; they are tried again.
     failed: Option<(u64, StorageError)>,
+    /// The thread has let go of the file: nothing more is written.
+    closed: bool,
 }
 
 /// Opens the database, at first and after it failed.
@@ -73,8 +78,6 @@ pub(super) struct Store {
     wanted: Mutex<Wanted>,
     wake: Condvar,
     durable: watch::Sender<Durable>,
-    /// Closed once the thread has let go of the file.
-    closed: watch::Sender<bool>,
 }
 
 #[derive(Debug, Default)]
@@ -92,8 +95,9 @@ struct Batch {
 
 /// A database with what was in it.
 pub(super) struct Opened {
-    database: Database,
-    open: Open,
+    pub(super) database: Database,
+    /// Opens it again after it failed.
+    pub(super) open: Open,
     pub(super) state: State,
 }
 
@@ -178,7 +182,8 @@ pub(super) fn read(database: &Database, local: i64) -> Result<Option<State>, Str
         let value = value.value().split_first_chunk().filter(|(sum, rest)| **sum == checksum(key.value(), rest));
         let (_, value) = value.ok_or("an entry is not what was written")?;
         let (key, value) = (term(key.value())?, term(value)?);
-        let elements = wire::read_stored(&value, &mut state.replicas).ok_or("a value of it is none")?;
+        let elements =
+            wire::read_elements(&value, &mut state.replicas, &mut None).flatten().ok_or("a value of it is none")?;
         state.restore_key(&key, elements, local);
     }
     if state.map.len() != keys {
@@ -224,12 +229,7 @@ fn read_replica(term: &Term, replicas: &mut Replicas) -> Option<(Term, Context, 
 
 impl Store {
     pub(super) fn new() -> Self {
-        Self {
-            wanted: Mutex::default(),
-            wake: Condvar::new(),
-            durable: watch::channel(Durable::default()).0,
-            closed: watch::channel(false).0,
-        }
+        Self { wanted: Mutex::default(), wake: Condvar::new(), durable: watch::channel(Durable::default()).0 }
     }
 
     /// Something changed.
@@ -246,20 +246,22 @@ impl Store {
 
     /// Waits until the file is free.
     pub(super) async fn closed(&self) {
-        let mut closed = self.closed.subscribe();
-        let _writer_gone = closed.wait_for(|closed| *closed).await;
+        let mut durable = self.durable.subscribe();
+        let _writer_gone = durable.wait_for(|durable| durable.closed).await;
     }
 
     /// Waits until the disk has all changes up to this one. Cancel-safe.
     pub(super) async fn committed(&self, changes: u64) -> Result<(), StorageError> {
         let mut durable = self.durable.subscribe();
-        let there = |durable: &Durable| {
-            durable.changes >= changes || durable.failed.as_ref().is_some_and(|(upto, _)| *upto >= changes)
+        let decided = |durable: &Durable| {
+            let failed = durable.failed.as_ref().is_some_and(|(upto, _)| *upto >= changes);
+            durable.changes >= changes || failed || durable.closed
         };
-        let Ok(durable) = durable.wait_for(there).await else { return Ok(()) };
+        let Ok(durable) = durable.wait_for(decided).await else { return Err(StorageError::Closed) };
         match &durable.failed {
-            Some((_, why)) if durable.changes < changes => Err(why.clone()),
-            _ => Ok(()),
+            _ if durable.changes >= changes => Ok(()),
+            Some((_, why)) => Err(why.clone()),
+            None => Err(StorageError::Closed),
         }
     }
 
@@ -274,15 +276,17 @@ impl Store {
         let store = Arc::clone(self);
         let work = move || {
             store.work(Some(opened), &open, &path, &shared);
-            store.closed.send_replace(true);
+            store.durable.send_modify(|durable| durable.closed = true);
         };
         std::thread::Builder::new().name("tiebeam-store".into()).spawn(work).map(drop)
     }
 
     fn work(&self, mut database: Option<Database>, open: &Open, path: &Path, shared: &Shared) {
+        // Nothing yet: a new replica's id is to be there before its first dot.
+        let mut stored = None;
         loop {
             let stop = self.wait(None);
-            let Some(batch) = Batch::take(shared) else {
+            let Some(batch) = Batch::take(shared, stored) else {
                 if stop {
                     return;
                 }
@@ -295,7 +299,8 @@ impl Store {
             match written {
                 Ok(open) => {
                     database = Some(open);
-                    self.durable.send_replace(Durable { changes: batch.changes, failed: None });
+                    stored = Some(batch.changes);
+                    self.durable.send_replace(Durable { changes: batch.changes, ..Durable::default() });
                 }
                 Err(error) => {
                     // A database that failed has to be opened anew.
@@ -328,15 +333,18 @@ impl Store {
 }
 
 impl Batch {
-    /// What changed since the last; `None` if nothing did.
-    fn take(shared: &Shared) -> Option<Self> {
+    /// What changed since so many changes were stored; `None` if nothing did.
+    fn take(shared: &Shared, stored: Option<u64>) -> Option<Self> {
         let state = &mut shared.write().state;
-        let (changes, touched) = state.take_touched()?;
+        if stored == Some(state.changes) {
+            return None;
+        }
+        let touched = state.take_touched();
         let keys = touched.into_iter().map(|key| {
-            let value = state.map.get(&key).map(|elements| wire::stored(elements, &state.replicas));
+            let value = state.map.get(&key).map(|elements| value_term(elements, &state.replicas, Flavour::default()));
             (key, value)
         });
-        Some(Self { changes, keys: keys.collect(), replica: replica_term(state) })
+        Some(Self { changes: state.changes, keys: keys.collect(), replica: replica_term(state) })
     }
 
     fn put_back(self, shared: &Shared) {
@@ -374,10 +382,4 @@ fn write(database: &Database, batch: &Batch, path: &Path) -> Result<(), StorageE
         Ok(())
     };
     store().map_err(|error| io(path, &error))
-}
-
-impl Opened {
-    pub(super) fn into_parts(self) -> (Database, Open, State) {
-        (self.database, self.open, self.state)
-    }
 }

@@ -223,7 +223,11 @@ fn read_claim(term: &Term, replicas: &mut Replicas, flavour: &mut Option<Flavour
 }
 
 #[expect(clippy::option_option, reason = "a key without elements is legal, and nothing")]
-fn read_elements(term: &Term, replicas: &mut Replicas, flavour: &mut Option<Flavour>) -> Option<Option<Elements>> {
+pub(super) fn read_elements(
+    term: &Term,
+    replicas: &mut Replicas,
+    flavour: &mut Option<Flavour>,
+) -> Option<Option<Elements>> {
     let mut elements = Vec::new();
     for (element, dots) in term.as_map()?.iter() {
         let [value, stamp] = element.as_tuple()? else { return None };
@@ -241,14 +245,4 @@ pub(super) fn is_from(message: &Message, sender: Option<Pid>, me: Pid) -> bool {
         }
         _ => true,
     }
-}
-
-/// What stands under a key, as the storage keeps it.
-pub(super) fn stored(elements: &Elements, replicas: &Replicas) -> Term {
-    value_term(elements, replicas, Flavour::default())
-}
-
-/// Reads what the storage kept; `None` if it is no such thing.
-pub(super) fn read_stored(term: &Term, replicas: &mut Replicas) -> Option<Elements> {
-    read_elements(term, replicas, &mut None)?
 }

@@ -30,6 +30,7 @@ pub use self::gather::Gathered;
 pub use self::parallel::Promise;
 pub use self::request::{RequestId, RequestIds, Response};
 
+#[cfg(feature = "cli")]
 pub(crate) use self::net_kernel::is_auth;
 pub(crate) use self::server::exit_reason;
 

@@ -3,15 +3,9 @@
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use super::node;
 use crate::delta_crdt::{DeltaCrdt, DeltaCrdtError, Diff, Operation};
-use crate::node::EpmdMode;
 use crate::term::Term;
-use crate::{Cookie, Node};
-
-async fn node(name: &str) -> Node {
-    let builder = Node::builder(format!("{name}@127.0.0.1")).cookie(Cookie::new("secret").unwrap());
-    builder.epmd(EpmdMode::Off).start().await.unwrap()
-}
 
 fn add(key: &str, value: i64) -> Diff {
     Diff::Add(Term::binary(key), value.into())

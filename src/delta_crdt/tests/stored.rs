@@ -8,15 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use redb::StorageBackend;
 use redb::backends::InMemoryBackend;
 
+use super::node;
 use crate::delta_crdt::{DeltaCrdt, DeltaCrdtError, StartError, StorageError, storage};
-use crate::node::EpmdMode;
 use crate::term::Term;
-use crate::{Cookie, Node};
-
-async fn node(name: &str) -> Node {
-    let builder = Node::builder(format!("{name}@127.0.0.1")).cookie(Cookie::new("secret").unwrap());
-    builder.epmd(EpmdMode::Off).start().await.unwrap()
-}
 
 fn id_and_counter(crdt: &DeltaCrdt) -> (Term, u64) {
     let replica = crdt.shared.read();
@@ -81,6 +75,21 @@ async fn what_is_damaged_is_refused_and_kept() {
     }
     std::fs::write(&path, &whole).unwrap();
     assert_eq!(start().unwrap().len(), 2_001);
+    node.shutdown().await;
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_storage_that_is_closed() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = node("crdt-closed").await;
+    let crdt = node.delta_crdt("store").storage(folder.path()).start().unwrap();
+    crdt.put("before", 1).await.unwrap();
+    crdt.shared.store.get().unwrap().stop();
+    crdt.shared.store.get().unwrap().closed().await;
+    // As a write that began before the end was known.
+    crdt.shared.write().add(&Term::binary("late"), Term::from(2), 0);
+    let waited = tokio::time::timeout(std::time::Duration::from_secs(20), crdt.shared.stored()).await;
+    assert_eq!(waited.expect("it is told"), Err(DeltaCrdtError::Storage(StorageError::Closed)));
     node.shutdown().await;
 }
 
