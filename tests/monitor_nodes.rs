@@ -19,9 +19,7 @@ const TIMES: usize = 1000;
 /// Between a `nodeup` and its `nodedown` any message may come, and outside of them none.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn no_message_comes_before_its_nodeup_or_after_its_nodedown() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let port = listener.local_addr().expect("a bound socket").port();
-    drop(listener);
+    let port = interop_tests::free_port();
     let (a, b) = (start("under_fire_a@127.0.0.1", port).await, start("under_fire_b@127.0.0.1", port).await);
     let mut me = a.process();
     a.monitor_nodes_as(&me, MonitorNodes::map().connection_id());

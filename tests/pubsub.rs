@@ -12,9 +12,7 @@ const AT_MOST: Duration = Duration::from_secs(30);
 
 /// Nodes that are connected, each with a pubsub of these sizes: listened to, and sent to.
 async fn cluster<const N: usize>(name: &str, sizes: [(usize, usize); N]) -> Vec<(Node, PubSub)> {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let port = listener.local_addr().expect("a bound socket").port();
-    drop(listener);
+    let port = interop_tests::free_port();
     let mut nodes: Vec<(Node, PubSub)> = Vec::new();
     for (n, (pool, broadcast)) in sizes.into_iter().enumerate() {
         let epmd = epmd::Config { port, ..epmd::Config::default() };

@@ -11,9 +11,7 @@ use tiebeam::{Cookie, Node, Term, epmd};
 const AT_MOST: Duration = Duration::from_secs(20);
 
 async fn pair(name: &str) -> (Node, Node) {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let port = listener.local_addr().expect("a bound socket").port();
-    drop(listener);
+    let port = interop_tests::free_port();
     (start(&format!("{name}_a@127.0.0.1"), port).await, start(&format!("{name}_b@127.0.0.1"), port).await)
 }
 
