@@ -1,5 +1,7 @@
 //! Supervisors of a tiebeam node, asked and told from a BEAM as a BEAM's own would be.
 
+use std::collections::BTreeSet;
+
 use interop_tests::{Beam, Release, on_every_release};
 
 use crate::world::World;
@@ -191,6 +193,9 @@ fn tasks_of_a_task_supervisor(release: Release) {
     world.beam.assert_quiet();
 }
 
+/// Loads at the most.
+const ROUNDS: usize = 20;
+
 /// Callers of several processes while the server ends a hundred times: each gets its reply or an exit, and the exits
 /// are those that callers of a BEAM's server get.
 fn a_hundred_crashes_under_load(release: Release) {
@@ -198,19 +203,28 @@ fn a_hundred_crashes_under_load(release: Release) {
     let mut twin = world.twin(release);
     assert_eq!(twin.eval("{ok, _} = 'Elixir.Tiebeam.Demo':start_counter_supervisor(), ok."), "ok");
     let load = "{Replies, Exits} = tiebeam_peer:crashes({counter, NODE}, 8, 100), {Replies > 0, Exits}.";
-    let rust = world.eval(&load.replace("NODE", &world.rust.atom()));
-    let beam = world.eval(&load.replace("NODE", &twin.atom()));
-    let allowed = "[crashed,noproc,normal]";
-    for (whose, seen) in [("tiebeam", &rust), ("a BEAM", &beam)] {
-        assert!(seen.starts_with("{true,["), "callers of {whose} got {seen}");
+    let allowed = ["crashed", "noproc", "normal"];
+    let (mut rust, mut beam) = (BTreeSet::new(), BTreeSet::new());
+    // Which ways of finding a server missing one load shows is a matter of chance, on a BEAM as here. All that were seen
+    // are compared, over as many loads of a hundred crashes as it takes until both have shown the same.
+    for _ in 0..ROUNDS {
+        for (whose, node, seen) in [("tiebeam", world.rust.atom(), &mut rust), ("a BEAM", twin.atom(), &mut beam)] {
+            let shapes = world.eval(&load.replace("NODE", &node));
+            let list = shapes.strip_prefix("{true,[").and_then(|shapes| shapes.strip_suffix("]}"));
+            let list = list.unwrap_or_else(|| panic!("callers of {whose} got {shapes}"));
+            let shapes = list.split(',').filter(|shape| !shape.is_empty()).map(str::to_owned);
+            seen.extend(shapes);
+            assert!(
+                seen.iter().all(|shape| allowed.contains(&shape.as_str())),
+                "exits of callers of {whose}: {seen:?}"
+            );
+            assert!(!seen.is_empty(), "no caller of {whose} saw an exit");
+        }
+        if rust == beam {
+            break;
+        }
     }
-    println!("exits of callers: tiebeam {rust}, a BEAM {beam}");
-    let is_subset = |seen: &str| {
-        let list = seen.trim_start_matches("{true,[").trim_end_matches("]}");
-        list.split(',').filter(|shape| !shape.is_empty()).all(|shape| allowed.contains(shape))
-    };
-    assert!(is_subset(&rust) && is_subset(&beam), "exits of callers: tiebeam {rust}, a BEAM {beam}");
-    // Both ways a server can be found missing by many callers: a hundred crashes show each.
+    println!("exits of callers: tiebeam {rust:?}, a BEAM {beam:?}");
     assert_eq!(rust, beam, "exits of callers: tiebeam (left), a BEAM (right)");
     let settled = "case rpc:call(N, erlang, whereis, [counter]) of P when is_pid(P) -> \
                    [rpc:call(N, erlang, process_info, [P, I]) || I <- [monitored_by, monitors, registered_name]]; \
