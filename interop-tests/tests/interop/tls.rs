@@ -136,9 +136,13 @@ fn logged(rust: &Tiebeam, why: &str) {
     appears(|| rust.log(), why);
 }
 
-/// Whatever the case: OTP writes alerts as words, reasons as atoms.
 fn told(beam: &Beam, why: &str) {
-    appears(|| beam.log().to_lowercase().replace('_', " "), why);
+    appears(|| reasons(beam), why);
+}
+
+/// Whatever the case: OTP writes alerts as words, reasons as atoms.
+fn reasons(beam: &Beam) -> String {
+    beam.log().to_lowercase().replace('_', " ")
 }
 
 fn appears(log: impl Fn() -> String, why: &str) {
@@ -273,7 +277,13 @@ fn a_client_without_a_certificate_is_refused(release: Release) {
     let mut beam = authority.issue("beam").beam_with(release, port, false);
     assert_eq!(ping_from(&mut beam, &rust), "pang");
     logged(&rust, "peer sent no certificates");
-    told(&beam, "certificate required");
+    // A client of TLS 1.3 is done before it is refused. Whether OTP then reads the alert, or finds out first by what it
+    // writes and says nothing, is chance between two BEAMs just as here: in one of several attempts it reads it.
+    let last = Instant::now() + Duration::from_secs(60);
+    while !reasons(&beam).contains("certificate required") {
+        assert!(Instant::now() < last, "no reason in\n{}", beam.log());
+        assert_eq!(ping_from(&mut beam, &rust), "pang");
+    }
 }
 
 fn plain_and_tls_refuse_each_other(release: Release) {
