@@ -124,7 +124,7 @@ impl HordeSupervisorBuilder {
             Members::Auto => (true, true),
             Members::These(_) => (false, true),
         };
-        let running = node.clone();
+        let (running, seeing) = (node.clone(), node.clone());
         let settings = Settings {
             me,
             auto,
@@ -134,6 +134,7 @@ impl HordeSupervisorBuilder {
             active: self.active,
             ttl: self.ttl,
             creation: node.creation(),
+            sees: Box::new(move |node| seeing.nodes().iter().any(|peer| *peer == node)),
             runs: Box::new(move |spec| Spec::parse(spec).is_some_and(|spec| spec.runs_on(&running))),
         };
         let shared = Arc::new(Shared {
@@ -160,7 +161,7 @@ impl HordeSupervisorBuilder {
         let hosting = Children::new(Arc::clone(&shared), self.intensity);
         let serving = node.clone();
         node.run(children, move |process| serve(hosting, Context::new(serving, process)));
-        Server::start(supervisor.clone(), crdt, process);
+        Server::start(supervisor.clone(), crdt, process, self.sync_interval);
         let mut members = vec![me];
         match self.members {
             Members::Alone => {}

@@ -1,9 +1,11 @@
 //! The process of a supervisor's member: takes requests, hands them on, watches the other members.
 
+use std::time::Duration;
+
 use hashbrown::HashMap;
 
 use super::children::Order;
-use super::state::Act;
+use super::state::{Act, State};
 use super::{HordeSupervisor, client};
 use crate::delta_crdt::{DeltaCrdt, Operation};
 use crate::etf::Encoded;
@@ -12,18 +14,24 @@ use crate::horde::{MemberName, crdt_addresses, member_list};
 use crate::process::{Dest, Exit, From, Mail, Process, reason};
 use crate::term::{Map, Ref, Term, atom::known};
 
+/// How many intervals a member that was marked dead and lives may take to say so: it compares, writes, and others compare.
+const PATIENCE: u32 = 10;
+
 pub(super) struct Server {
     supervisor: HordeSupervisor,
     crdt: DeltaCrdt,
     monitors: HashMap<Ref, MemberName>,
     waiting: Vec<From>,
+    /// After so long a member that lives has said so.
+    patience: Duration,
 }
 
 impl Server {
-    pub(super) fn start(supervisor: HordeSupervisor, crdt: DeltaCrdt, process: Process) {
+    pub(super) fn start(supervisor: HordeSupervisor, crdt: DeltaCrdt, process: Process, interval: Duration) {
         process.trap_exit(true);
         let node = supervisor.node.clone();
-        let server = Self { supervisor, crdt, monitors: HashMap::new(), waiting: Vec::new() };
+        let server =
+            Self { supervisor, crdt, monitors: HashMap::new(), waiting: Vec::new(), patience: interval * PATIENCE };
         let serving = node.clone();
         node.run(process, move |process| serve(server, Context::new(serving, process)));
     }
@@ -71,6 +79,13 @@ impl Server {
                 // Members of before 0.10 know only the form without it.
                 message.extend(ttl.map(Term::from));
                 let _gone = process.send_now(Dest::from((to.name, to.node)), reason::of(&Term::tuple(message)));
+            }
+            Act::LookAgain => {
+                let (supervisor, patience) = (self.supervisor.clone(), self.patience);
+                supervisor.node.clone().spawn_task(async move {
+                    tokio::time::sleep(patience).await;
+                    supervisor.shared.change(State::look_again);
+                });
             }
             Act::Quorum(met) => {
                 for from in self.waiting.drain(..).filter(|_| met).collect::<Vec<_>>() {

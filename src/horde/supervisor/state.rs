@@ -40,6 +40,8 @@ pub(super) enum Act {
     },
     /// The quorum is met, or not.
     Quorum(bool),
+    /// Call [`State::look_again`], once members that were only out of sight have had time to say that they live.
+    LookAgain,
 }
 
 /// What a member is set up with.
@@ -57,6 +59,8 @@ pub(super) struct Settings {
     pub(super) ttl: Option<u64>,
     /// This node's incarnation: processes of another are gone.
     pub(super) creation: Creation,
+    /// Whether a node is connected.
+    pub(super) sees: Box<dyn Fn(Atom) -> bool + Send>,
     /// Whether a child can run here.
     pub(super) runs: Box<dyn Fn(&Map) -> bool + Send>,
 }
@@ -82,6 +86,8 @@ pub(super) struct State {
     /// What runs here, whatever the map says at the moment.
     running: HashMap<Term, Pid>,
     monitored: HashSet<MemberName>,
+    /// How many [`Act::LookAgain`] there will be.
+    doubts: usize,
     acts: Vec<Act>,
 }
 
@@ -98,6 +104,7 @@ impl State {
             starting: HashSet::new(),
             running: HashMap::new(),
             monitored: HashSet::new(),
+            doubts: 0,
             acts: Vec::new(),
         }
     }
@@ -179,6 +186,7 @@ impl State {
     }
 
     pub(super) fn node_up(&mut self, node: Atom) {
+        self.take_back(node);
         if self.settings.auto {
             self.acts.push(Act::Join(node));
         }
@@ -190,6 +198,33 @@ impl State {
             self.acts.push(Act::Drop(vec![member_key(member), info_key(member)]));
             let left = self.members().filter(|other| *other != member && *other != self.me()).collect();
             self.acts.push(Act::Neighbours(left));
+        }
+    }
+
+    /// A member's node is back that was taken for dead. While it was out of sight, each side has marked the other dead; all
+    /// members that read such a mark would take the other's children over, which run. So both marks are overwritten,
+    /// before the others compare; the monitor that follows says so if there is no such process.
+    fn take_back(&mut self, node: Atom) {
+        let member = MemberName { name: self.me().name, node };
+        if self.statuses.get(&member) != Some(&Status::Dead) || !self.members.contains_key(&order(member)) {
+            return;
+        }
+        self.publish();
+        let alive = Member { name: member, status: Status::Alive };
+        self.acts.push(Act::Write(vec![(info_key(member), alive.term())]));
+        self.doubt();
+    }
+
+    fn doubt(&mut self) {
+        self.doubts += 1;
+        self.acts.push(Act::LookAgain);
+    }
+
+    /// Time has gone by: who is still said to be dead is.
+    pub(super) fn look_again(&mut self) {
+        self.doubts = self.doubts.saturating_sub(1);
+        if self.doubts == 0 {
+            self.hand_over(true);
         }
     }
 
@@ -218,7 +253,7 @@ impl State {
                 self.acts.push(Act::GiveUpAll);
             }
             self.acts.push(Act::Neighbours(self.members().filter(|member| *member != self.me()).collect()));
-            self.hand_over();
+            self.hand_over(false);
         }
     }
 
@@ -400,8 +435,9 @@ impl State {
         }
     }
 
-    /// What runs elsewhere and belongs here, here and belongs elsewhere, or nowhere.
-    fn hand_over(&mut self) {
+    /// What runs elsewhere and belongs here, here and belongs elsewhere, or nowhere. Unless it is `sure`, a dead member
+    /// whose node is connected, or may be soon, is given time to object.
+    fn hand_over(&mut self, sure: bool) {
         let members = self.known();
         let me = self.me();
         let children: Vec<_> = self.children.iter().map(|(id, child)| (id.clone(), child.clone())).collect();
@@ -411,7 +447,11 @@ impl State {
             let is_stale = child.owner == me && child.pid.creation != self.settings.creation;
             let is_dead = child.owner != me && self.statuses.get(&child.owner) == Some(&Status::Dead);
             let is_orphan = is_stale || is_dead;
-            if chosen == me && is_orphan {
+            if chosen == me && is_dead && !sure && (self.doubts > 0 || (self.settings.sees)(child.owner.node)) {
+                if self.doubts == 0 {
+                    self.doubt();
+                }
+            } else if chosen == me && is_orphan {
                 // It keeps its id: whoever takes it at the same time finds out. One that cannot run here stays the dead
                 // member's, and is lost to nobody.
                 if self.can_run(&child.spec) && self.starting.insert(id) {

@@ -29,6 +29,7 @@ fn state(observer: bool, active: bool) -> State {
         active,
         ttl: None,
         creation: Creation(1),
+        sees: Box::new(|node| node == "seen@h"),
         runs: Box::new(|spec| spec.get_atom("start").is_some_and(|start| start.is_atom("runs"))),
     })
 }
@@ -93,6 +94,50 @@ fn children_of_a_dead_member_are_taken_over_once() {
     assert_eq!(starts(&state.take_acts()), 1);
     state.handle_diffs(&joins("b@h", Status::Dead));
     assert_eq!(starts(&state.take_acts()), 0);
+}
+
+#[test]
+fn a_dead_member_whose_node_is_seen_may_object() {
+    for objects in [false, true] {
+        let mut state = state(false, false);
+        let spec = spec_for("seen@h", &["me@h", "seen@h"]);
+        let child = running(1, "seen@h", &spec, pid("seen@h", 1));
+        state.handle_diffs(&[&joins("me@h", Status::Alive)[..], &joins("seen@h", Status::Dead), &[child]].concat());
+        let acts = state.take_acts();
+        assert_eq!(starts(&acts), 0);
+        assert_eq!(acts.iter().filter(|act| matches!(act, Act::LookAgain)).count(), 1, "{acts:?}");
+        if objects {
+            state.handle_diffs(&joins("seen@h", Status::Alive));
+        }
+        state.look_again();
+        assert_eq!(starts(&state.take_acts()), usize::from(!objects));
+    }
+}
+
+#[test]
+fn who_was_out_of_sight_and_is_back_is_taken_for_alive() {
+    let mut state = state(false, false);
+    let members = [joins("me@h", Status::Alive), joins("b@h", Status::Dead), joins("c@h", Status::Dead)];
+    state.handle_diffs(&members.concat());
+    state.take_acts();
+    state.node_up(Atom::new("b@h"));
+    let acts = state.take_acts();
+    let written = |member: &str, status| {
+        let info = Member { name: self::member(member), status };
+        acts.iter().any(|act| matches!(act, Act::Write(pairs) if pairs[0] == (info_key(info.name), info.term())))
+    };
+    assert!(written("me@h", Status::Alive) && written("b@h", Status::Alive), "{acts:?}");
+    // The other may be back a moment later: its children are left alone until then.
+    let spec = spec_for("c@h", &["me@h", "c@h"]);
+    state.handle_diffs(&joins("b@h", Status::Dead));
+    state.take_acts();
+    state.handle_diffs(&[&[running(1, "c@h", &spec, pid("c@h", 1))][..], &joins("me@h", Status::Alive)].concat());
+    assert_eq!(starts(&state.take_acts()), 0);
+    state.look_again();
+    assert_eq!(starts(&state.take_acts()), 1);
+    // One that was never lost is not written about.
+    state.node_up(Atom::new("d@h"));
+    assert!(state.take_acts().is_empty());
 }
 
 #[test]
