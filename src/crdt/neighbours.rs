@@ -21,6 +21,8 @@ pub(super) struct Neighbour {
     pub(super) root: Option<Option<u32>>,
     /// When the comparison that we began was sent, in milliseconds.
     pub(super) asked: Option<u64>,
+    /// When the last one that we began and that it acknowledged was sent.
+    pub(super) compared: Option<u64>,
     /// Our root when we sent it, as long as it asked for nothing.
     pub(super) asked_with: Option<Option<u32>>,
     /// The comparison that it began and that is under way.
@@ -51,6 +53,7 @@ impl Neighbour {
             known: None,
             root: None,
             asked: None,
+            compared: None,
             asked_with: None,
             answering: None,
             quiet: None,

@@ -132,6 +132,14 @@ impl Replica {
         }
     }
 
+    /// Whether every neighbour that is there, and has answered before, has acknowledged a comparison that we began after
+    /// this time.
+    pub(crate) fn has_compared_since(&self, time: u64) -> bool {
+        let others =
+            self.neighbours.all.iter().filter(|other| other.there && other.pid.is_some_and(|pid| pid != self.me));
+        others.into_iter().all(|other| other.compared.is_some_and(|begun| begun > time))
+    }
+
     /// Writes a key.
     pub(crate) fn add(&mut self, key: &Term, value: Term, local: i64) -> Option<Change> {
         let written = self.state.add(key, value, local);
@@ -272,7 +280,7 @@ impl Replica {
 
     fn handle_ack(&mut self, address: &Term) {
         if let Some(neighbour) = self.neighbours.get(address) {
-            neighbour.asked = None;
+            neighbour.compared = neighbour.asked.take().or(neighbour.compared);
             if let Some(root) = neighbour.asked_with.take() {
                 // It asked for nothing: what we have, it has.
                 neighbour.root = Some(root);

@@ -29,7 +29,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub use self::builder::{DeltaCrdtBuilder, StartError};
 pub use self::client::Remote;
@@ -251,6 +251,9 @@ impl Operation {
     }
 }
 
+/// How often it is seen whether neighbours have acknowledged.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
 impl DeltaCrdt {
     /// The replica's process.
     #[must_use]
@@ -279,6 +282,23 @@ impl DeltaCrdt {
     /// Compares with all neighbours at once, without waiting for the next tick.
     pub fn sync(&self) {
         self.tell(reason::of(&Term::atom("sync_now")));
+    }
+
+    /// Waits until all neighbours that are there have what is written here by now, for so long at most. Whether they have.
+    /// Cancel-safe.
+    pub async fn synced(&self, within: Duration) -> bool {
+        let compared = async {
+            // What the first comparison brings to light goes to the other side after its acknowledgement; who has
+            // acknowledged the second has taken it in.
+            for _ in 0..2 {
+                let since = self.shared.now();
+                while !self.shared.read().has_compared_since(since) {
+                    self.sync();
+                    tokio::time::sleep(LOOK_AGAIN).await;
+                }
+            }
+        };
+        tokio::time::timeout(within, compared).await.is_ok()
     }
 
     /// What changes from now on. A stream that is not read keeps what changed.

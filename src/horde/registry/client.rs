@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use super::builder::MemberOf;
 use super::state::{entry_term, key_term, meta_key};
 use super::{Entry, Events, HordeRegistry, Registries, RegistryError};
-use crate::delta_crdt::Operation;
+use crate::delta_crdt::{DeltaCrdtError, Operation};
 use crate::horde::MemberName;
 use crate::process::Dest;
 use crate::serde::{from_term, to_term};
@@ -19,6 +19,9 @@ use crate::term::{Atom, Pid, Term};
 
 /// How long another node may take to say whether a process lives; then the name counts as taken.
 const ALIVE_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long a member that goes waits for the others' acknowledgement.
+const SYNCED_WITHIN: Duration = Duration::from_secs(5);
 
 impl HordeRegistry {
     /// Its name.
@@ -54,8 +57,20 @@ impl HordeRegistry {
     }
 
     /// Registers whoever has the name, as the call `{register, …}` of a registry does.
-    pub(super) fn put(&self, key: Term, pid: Pid, value: Term) -> Result<(), RegistryError> {
-        let me = self.shared.state().me();
+    pub(super) fn take(&self, key: Term, pid: Pid, value: Term) -> Result<(), RegistryError> {
+        let _one_at_a_time = self.shared.registrar.lock().unwrap_or_else(PoisonError::into_inner);
+        self.put(key, pid, value)
+    }
+
+    /// One at a time.
+    fn put(&self, key: Term, pid: Pid, value: Term) -> Result<(), RegistryError> {
+        let me = {
+            let state = self.shared.state();
+            if state.has_left() {
+                return Err(DeltaCrdtError::Ended.into());
+            }
+            state.me()
+        };
         Ok(self.shared.write(vec![Operation::Add(key_term(&key), entry_term(me, pid, value))])?)
     }
 
@@ -251,15 +266,19 @@ impl HordeRegistry {
         Events(receiver)
     }
 
-    /// Frees all names that were registered here, so that the others need not find out; it stays a member. What follows
-    /// is the end: names that are registered later are not freed.
+    /// Frees all names that were registered here, so that the others need not find out, and waits until they have
+    /// acknowledged it; it stays a member, and registers nobody any more.
     pub async fn leave(&self) {
-        let keys = self.shared.state().leave();
+        let keys = {
+            // Who is registering at the moment is here, too.
+            let _one_at_a_time = self.shared.registrar.lock().unwrap_or_else(PoisonError::into_inner);
+            self.shared.state().leave()
+        };
         let _has_ended = self.shared.write(keys.into_iter().map(Operation::Remove).collect());
-        // An answer of the replica's process says that what was written before is on its way.
         if let Some(crdt) = self.shared.crdt.get() {
-            let read = Term::tuple([Term::atom("read"), Term::nil()]);
-            let _has_ended = self.node.process().call(crdt.pid(), &read, Some(ALIVE_WITHIN)).await;
+            if !crdt.synced(SYNCED_WITHIN).await {
+                tracing::warn!("not all members have acknowledged that its names are free");
+            }
         }
     }
 

@@ -135,12 +135,12 @@ impl Server {
                 Ok(ok())
             }
             ("register", [key, value, Term::Pid(pid)]) => {
-                let registered = registry.put(key.clone(), *pid, value.clone());
+                let registered = registry.take(key.clone(), *pid, value.clone());
                 registered.map(|()| Term::tuple([ok(), registry.pid().into()]))
             }
             ("unregister", [key, Term::Pid(_)]) => registry.unregister_term(key).map(|()| ok()),
             ("update_value", [key, Term::Pid(pid), value]) => {
-                registry.put(key.clone(), *pid, value.clone()).map(|()| ok())
+                registry.take(key.clone(), *pid, value.clone()).map(|()| ok())
             }
             ("put_meta", [key, value]) => registry.put_meta(key, value).map(|()| ok()),
             ("delete_meta", [key]) => registry.delete_meta(key).map(|()| ok()),

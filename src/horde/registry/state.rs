@@ -65,6 +65,8 @@ pub(super) struct State {
     meta: HashMap<Term, Term>,
     /// The registrations made here whose processes live, whatever the map says at the moment.
     ours: HashMap<Term, (Pid, Term)>,
+    /// It has given its names back, and takes no more.
+    left: bool,
     /// Some of `ours` may be missing in the map.
     missing: bool,
     /// Nodes of members that were lost once.
@@ -84,6 +86,7 @@ impl State {
             pids: HashMap::new(),
             meta: HashMap::new(),
             ours: HashMap::new(),
+            left: false,
             missing: false,
             lost: HashSet::new(),
             grace_until: 0,
@@ -211,9 +214,13 @@ impl State {
 
     /// Gives all names back that were registered here, and stays away: the keys to be removed.
     pub(super) fn leave(&mut self) -> Vec<Term> {
-        (self.auto, self.stays) = (false, false);
+        (self.auto, self.stays, self.left) = (false, false, true);
         let ours = std::mem::take(&mut self.ours);
         ours.into_keys().map(|key| key_term(&key)).collect()
+    }
+
+    pub(super) fn has_left(&self) -> bool {
+        self.left
     }
 
     /// A watched process has ended, or its node is gone.

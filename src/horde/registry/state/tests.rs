@@ -233,5 +233,7 @@ fn junk_in_the_map_is_passed_over() {
 fn whoever_leaves_frees_its_names() {
     let mut state = with_members(true);
     state.handle_diffs(&[registered("k", ME, pid(ME, 1), 1), registered("b", "b@h", pid("b@h", 1), 1)], 0);
+    assert!(!state.has_left());
     assert_eq!(state.leave(), [key_term(&"k".into())]);
+    assert!(state.has_left());
 }
