@@ -91,7 +91,20 @@ entries({Node, _}) ->
 keys(Member) -> length(entries(Member)).
 
 %% Whether all members have the same registry, the same members, and know the same children; what differs if not.
-agree(Members) ->
+agree(Members) -> within(60000, fun() -> compare(Members) end).
+
+%% Members that are busy with each other may not answer for minutes; the scenario waits less.
+within(Limit, Ask) ->
+    Me = self(), Tag = make_ref(),
+    {Pid, Watch} = spawn_monitor(fun() -> Me ! {Tag, Ask()} end),
+    receive
+        {Tag, Answer} -> erlang:demonitor(Watch, [flush]), Answer;
+        {'DOWN', Watch, _, _, Why} -> {failed, Why}
+    after Limit ->
+        erlang:demonitor(Watch, [flush]), exit(Pid, kill), no_answer
+    end.
+
+compare(Members) ->
     Seen = try
         {[begin E = entries(M), {length(E), erlang:phash2(E, 4294967296)} end || M <- Members],
          [lists:sort(gen_server:call({Name, N}, members, 60000)) || {N, _} <- Members, Name <- [?REG]],
@@ -114,7 +127,9 @@ alive(Pid) ->
 %%   twice      acknowledged names with another living owner than the process that was told that it has it
 %%   lost       acknowledged names of living processes that are not in the registry, for beam and for rust members
 %%   children   acknowledged starts; once, missing, twice: how often these run; stray: processes of no acknowledged start
-report([First | _] = Members) ->
+report(Members) -> within(110000, fun() -> count(Members) end).
+
+count([First | _] = Members) ->
     Entries = maps:from_list([{K, P} || {K, P, _} <- entries(First)]),
     Dead = length([K || {K, P} <- maps:to_list(Entries), not alive(P)]),
     Acknowledged = [{I, Kind, P} || [I, {_, Kind}, P] <- ets:match(load, {{name, '$1'}, '$2', '$3'})],

@@ -1,7 +1,9 @@
 //! A Rust node beside real Horde: its processes are names of a registry that BEAMs keep.
 
 mod faults;
+mod functions;
 mod hybrid;
+mod leave;
 mod links;
 mod mesh;
 mod mixed;

@@ -10,9 +10,23 @@ use std::time::Duration;
 use interop_tests::Release::{Otp27, Otp29};
 use interop_tests::{Release, is_long_run, on_every_release};
 
-use super::mesh::{Kind, Member, Mesh, Setup};
+use super::mesh::{Figures, Kind, Member, Mesh, Setup};
 
-on_every_release!(every_treatment);
+// Each is a scenario of its own, beside that of BEAMs alone.
+on_every_release!(
+    beams_are_killed,
+    one_rust_and_two_beams_are_killed,
+    two_rust_and_a_beam_are_killed,
+    beams_are_frozen,
+    one_rust_and_two_beams_are_frozen,
+    two_rust_and_a_beam_are_frozen,
+    beams_are_half_a_minute_apart,
+    one_rust_and_two_beams_are_half_a_minute_apart,
+    two_rust_and_a_beam_are_half_a_minute_apart,
+    beams_are_two_minutes_apart,
+    one_rust_and_two_beams_are_two_minutes_apart,
+    two_rust_and_a_beam_are_two_minutes_apart,
+);
 
 /// What is done to a member.
 #[derive(Clone, Copy, Debug)]
@@ -59,39 +73,87 @@ const SHORT: Load = Load(200, 5, "8");
 
 const FULL: Load = Load(200, 50, "4");
 
-fn every_treatment(release: Release) {
-    let scenario = "every_treatment";
-    if !is_long_run(&format!("{}::{scenario}, OTP {}", module_path!(), release.number())) {
-        return;
-    }
-    let beam = Kind::Beam(release);
-    for treatment in [Kill, Freeze(12), Cut(30)] {
-        suffer(scenario, &[beam; 3], treatment, &[0, 1], FULL);
-        suffer(scenario, &[Kind::Rust, beam, beam], treatment, &[0, 1], FULL);
-        suffer(scenario, &[Kind::Rust, Kind::Rust, beam], treatment, &[0, 2], FULL);
-    }
+fn beams_are_killed(release: Release) {
+    each_in_turn("beams_are_killed", release, &[Kind::Beam(release); 3], Kill);
 }
 
-#[test]
-fn two_minutes_apart() {
-    if !is_long_run(concat!(module_path!(), "::two_minutes_apart")) {
-        return;
-    }
-    let beam = Kind::Beam(Otp27);
-    suffer("two_minutes_apart", &[beam; 3], Cut(120), &[0], FULL);
-    suffer("two_minutes_apart", &[Kind::Rust, beam, beam], Cut(120), &[0, 1], FULL);
-    suffer("two_minutes_apart", &[Kind::Rust, Kind::Rust, beam], Cut(120), &[0, 2], FULL);
+fn one_rust_and_two_beams_are_killed(release: Release) {
+    each_in_turn(
+        "one_rust_and_two_beams_are_killed",
+        release,
+        &[Kind::Rust, Kind::Beam(release), Kind::Beam(release)],
+        Kill,
+    );
 }
 
-/// What a run left behind; see `horde_load:report/1`.
-#[derive(Debug)]
-struct Figures(String);
+fn two_rust_and_a_beam_are_killed(release: Release) {
+    each_in_turn("two_rust_and_a_beam_are_killed", release, &[Kind::Rust, Kind::Rust, Kind::Beam(release)], Kill);
+}
 
-impl Figures {
-    fn get(&self, name: &str) -> u64 {
-        let at = self.0.find(&format!("{name} => ")).unwrap_or_else(|| panic!("no {name} in {}", self.0));
-        let number = self.0[at + name.len() + 4..].split(|c: char| !c.is_ascii_digit()).next();
-        number.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no {name} in {}", self.0))
+fn beams_are_frozen(release: Release) {
+    each_in_turn("beams_are_frozen", release, &[Kind::Beam(release); 3], Freeze(12));
+}
+
+fn one_rust_and_two_beams_are_frozen(release: Release) {
+    each_in_turn(
+        "one_rust_and_two_beams_are_frozen",
+        release,
+        &[Kind::Rust, Kind::Beam(release), Kind::Beam(release)],
+        Freeze(12),
+    );
+}
+
+fn two_rust_and_a_beam_are_frozen(release: Release) {
+    each_in_turn("two_rust_and_a_beam_are_frozen", release, &[Kind::Rust, Kind::Rust, Kind::Beam(release)], Freeze(12));
+}
+
+fn beams_are_half_a_minute_apart(release: Release) {
+    each_in_turn("beams_are_half_a_minute_apart", release, &[Kind::Beam(release); 3], Cut(30));
+}
+
+fn one_rust_and_two_beams_are_half_a_minute_apart(release: Release) {
+    each_in_turn(
+        "one_rust_and_two_beams_are_half_a_minute_apart",
+        release,
+        &[Kind::Rust, Kind::Beam(release), Kind::Beam(release)],
+        Cut(30),
+    );
+}
+
+fn two_rust_and_a_beam_are_half_a_minute_apart(release: Release) {
+    each_in_turn(
+        "two_rust_and_a_beam_are_half_a_minute_apart",
+        release,
+        &[Kind::Rust, Kind::Rust, Kind::Beam(release)],
+        Cut(30),
+    );
+}
+
+fn beams_are_two_minutes_apart(release: Release) {
+    each_in_turn("beams_are_two_minutes_apart", release, &[Kind::Beam(release); 3], Cut(120));
+}
+
+fn one_rust_and_two_beams_are_two_minutes_apart(release: Release) {
+    each_in_turn(
+        "one_rust_and_two_beams_are_two_minutes_apart",
+        release,
+        &[Kind::Rust, Kind::Beam(release), Kind::Beam(release)],
+        Cut(120),
+    );
+}
+
+fn two_rust_and_a_beam_are_two_minutes_apart(release: Release) {
+    each_in_turn(
+        "two_rust_and_a_beam_are_two_minutes_apart",
+        release,
+        &[Kind::Rust, Kind::Rust, Kind::Beam(release)],
+        Cut(120),
+    );
+}
+
+fn each_in_turn(scenario: &str, release: Release, kinds: &[Kind], treatment: Treatment) {
+    if is_long_run(&format!("{}::{scenario}, OTP {}", module_path!(), release.number())) {
+        suffer(scenario, kinds, treatment, &[0, 1, 2], FULL);
     }
 }
 
@@ -135,9 +197,7 @@ fn suffer(scenario: &str, kinds: &[Kind], treatment: Treatment, victims: &[usize
     // What conflicts there were are told a little later.
     pause(3);
     mesh.until_equal();
-    let figures = Figures(
-        mesh.driver.eval(&format!("horde_load:report({list}).")).split_whitespace().collect::<Vec<_>>().join(" "),
-    );
+    let figures = Figures::of(&mut mesh);
     let who: Vec<_> = kinds
         .iter()
         .map(|kind| match kind {

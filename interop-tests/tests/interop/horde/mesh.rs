@@ -209,6 +209,24 @@ impl Mesh {
         self.join(at);
     }
 
+    /// Ends a member politely; it is none of the mesh's members any more.
+    pub(super) fn end(&mut self, at: usize) {
+        let mut member = self.members.remove(at);
+        self.names.remove(at);
+        self.kinds.remove(at);
+        match &mut member {
+            Member::Rust(rust) => {
+                rust.signal("TERM");
+                assert_eq!(rust.exit_code(), Some(0));
+            }
+            Member::Beam(beam) => {
+                let node = beam.atom();
+                assert_eq!(self.driver.eval(&format!("erpc:call({node}, init, stop, []).")), "ok");
+                self.until("its end", &format!("lists:member({node}, nodes(connected))."), "false");
+            }
+        }
+    }
+
     /// Cuts a member off from all others.
     pub(super) fn isolate(&self, at: usize) {
         for (other, name) in self.names.iter().enumerate() {
@@ -301,5 +319,23 @@ impl Mesh {
                 beam.assert_quiet();
             }
         }
+    }
+}
+
+/// What a run left behind; see `horde_load:report/1`.
+#[derive(Debug)]
+pub(super) struct Figures(pub(super) String);
+
+impl Figures {
+    pub(super) fn of(mesh: &mut Mesh) -> Self {
+        let list = mesh.list();
+        let report = mesh.driver.eval(&format!("horde_load:report({list})."));
+        Self(report.split_whitespace().collect::<Vec<_>>().join(" "))
+    }
+
+    pub(super) fn get(&self, name: &str) -> u64 {
+        let at = self.0.find(&format!("{name} => ")).unwrap_or_else(|| panic!("no {name} in {}", self.0));
+        let number = self.0[at + name.len() + 4..].split(|c: char| !c.is_ascii_digit()).next();
+        number.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no {name} in {}", self.0))
     }
 }
