@@ -118,6 +118,15 @@ impl Neighbours {
         }
     }
 
+    /// Comparisons that were answered from `began` on wait from `now` on for what follows.
+    pub(super) fn answered(&mut self, began: u64, now: u64) {
+        for neighbour in &mut self.all {
+            if let Some(answering) = neighbour.answering.as_mut().filter(|answering| answering.since == began) {
+                answering.since = now;
+            }
+        }
+    }
+
     pub(super) fn get(&mut self, address: &Term) -> Option<&mut Neighbour> {
         self.all.iter_mut().find(|neighbour| neighbour.address == *address)
     }

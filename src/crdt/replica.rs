@@ -258,6 +258,12 @@ impl Replica {
         }
     }
 
+    /// What was taken at `began` has been answered only now: ticks of the same neighbour that came meanwhile, and a peer
+    /// sends one every interval whatever is under way, are no later than that.
+    pub(crate) fn answered(&mut self, began: u64, now: u64) {
+        self.neighbours.answered(began, now);
+    }
+
     /// Who answers under a neighbour's address is the neighbour.
     fn learn_pid(&mut self, message: &Message, sender: Option<Pid>) {
         let address = match message {

@@ -38,6 +38,8 @@ pub(crate) struct State {
     stamps: Stamps,
     /// How often anything changed.
     pub(crate) changes: u64,
+    /// How often a key changed, read or not: `keys_updated_count` of `[:delta_crdt, :sync, :done]`, summed.
+    pub(crate) keys_updated: u64,
     /// The keys that changed since the storage last looked, where there is one.
     touched: Option<HashSet<Term>>,
 }
@@ -55,6 +57,7 @@ impl State {
             early: HashMap::new(),
             stamps: Stamps::new(local),
             changes: 0,
+            keys_updated: 0,
             touched: None,
         }
     }
@@ -187,6 +190,7 @@ impl State {
 
     fn touch(&mut self, key: &Term) {
         self.changes += 1;
+        self.keys_updated += 1;
         if let Some(touched) = &mut self.touched {
             touched.insert(key.clone());
         }

@@ -1,6 +1,6 @@
 //! Starting a replica: `DeltaCrdt.start_link/2` with its options.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -9,10 +9,12 @@ use super::{DeltaCrdt, Diff, Local, OnDiffs, Shared, address};
 use crate::crdt::{Replica, Settings, State};
 use crate::node::Node;
 use crate::process::{Dest, Process, RegisterError};
-use crate::term::Term;
+use crate::supervisor::ChildSpec;
+use crate::term::{Pid, Term};
 
 /// Sets a replica up; made by `Node::delta_crdt`.
 #[must_use = "a replica starts with `start`"]
+#[derive(Clone)]
 pub struct DeltaCrdtBuilder {
     node: Node,
     name: String,
@@ -20,9 +22,14 @@ pub struct DeltaCrdtBuilder {
     max_sync_size: Option<usize>,
     neighbours: Vec<Term>,
     on_diffs: Option<OnDiffs>,
+    parent: Option<Pid>,
     #[cfg(feature = "storage")]
     storage: Option<std::path::PathBuf>,
 }
+
+/// How long a child waits for the file of the one before it.
+#[cfg(feature = "storage")]
+const FILE_FREE_WITHIN: Duration = Duration::from_secs(4);
 
 /// A replica cannot start.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -53,6 +60,7 @@ impl DeltaCrdtBuilder {
             max_sync_size: None,
             neighbours: Vec::new(),
             on_diffs: None,
+            parent: None,
             #[cfg(feature = "storage")]
             storage: None,
         }
@@ -80,7 +88,7 @@ impl DeltaCrdtBuilder {
     /// Called with each list of changes, in order, one after the other, by one of those who write; it must not block. It may
     /// write itself: what that changes is told next. [`DeltaCrdt::diffs`] is the same as a stream.
     pub fn on_diffs(mut self, callback: impl Fn(&[Diff]) + Send + Sync + 'static) -> Self {
-        self.on_diffs = Some(Box::new(callback));
+        self.on_diffs = Some(Arc::new(callback));
         self
     }
 
@@ -91,6 +99,56 @@ impl DeltaCrdtBuilder {
     pub fn storage(mut self, folder: impl Into<std::path::PathBuf>) -> Self {
         self.storage = Some(folder.into());
         self
+    }
+
+    /// Links it to this process, as `start_link` links it to the caller's: an exit signal of that one ends it.
+    pub fn link(mut self, parent: Pid) -> Self {
+        self.parent = Some(parent);
+        self
+    }
+
+    /// The replica as a supervisor's child, under its name: `DeltaCrdt.child_spec/1`. It is started anew as it was set up;
+    /// with a storage it goes on where it ended.
+    ///
+    /// ```
+    /// # use tiebeam::{Cookie, Node, node::EpmdMode};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let builder = Node::builder("child_spec@127.0.0.1").cookie(Cookie::new("secret")?);
+    /// # let node = builder.epmd(EpmdMode::Off).start().await?;
+    /// let replica = node.delta_crdt("store").neighbours([("store", "a@127.0.0.1")]);
+    /// node.supervisor().child(replica.child_spec()).start().await?;
+    /// assert!(node.whereis("store").is_some());
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn child_spec(self) -> ChildSpec {
+        ChildSpec::new(Term::atom(&self.name), move |_, parent| {
+            let builder = self.clone().link(parent);
+            Box::pin(async move { builder.start_as_child().await })
+        })
+    }
+
+    /// The one before may not have let go of its file yet.
+    async fn start_as_child(self) -> Result<Pid, Term> {
+        let name = self.name.clone();
+        #[cfg(feature = "storage")]
+        let last = Instant::now() + FILE_FREE_WITHIN;
+        let error = loop {
+            match self.clone().start() {
+                Ok(crdt) => return Ok(crdt.pid()),
+                #[cfg(feature = "storage")]
+                Err(StartError::Storage(super::StorageError::InUse { .. })) if Instant::now() < last => {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                Err(error) => break error,
+            }
+        };
+        Err(match (&error, self.node.whereis(name.as_str())) {
+            (StartError::Name(_), Some(other)) => Term::tuple([Term::atom("already_started"), other.into()]),
+            _ => Term::binary(error.to_string()),
+        })
     }
 
     /// Starts it. With a storage, what is there is read first.
@@ -130,18 +188,23 @@ impl DeltaCrdtBuilder {
     fn shared(&mut self, state: State) -> Result<(Arc<Shared>, Process), StartError> {
         let process = self.node.process();
         process.register(self.name.as_str())?;
+        if let Some(parent) = self.parent {
+            let _just_made = process.link(parent);
+        }
         let me = process.pid();
         let defaults = Settings::default();
         let max_sync_size = self.max_sync_size.unwrap_or(defaults.max_sync_size);
         let replica = Replica::new(state, me, Settings { max_sync_size, ..defaults });
         let shared = Arc::new(Shared {
             replica: RwLock::new(replica),
+            name: self.name.clone(),
             me,
             started: Instant::now(),
             on_diffs: self.on_diffs.take(),
             streams: Mutex::default(),
             told: AtomicBool::new(false),
             ended: AtomicBool::new(false),
+            syncs: AtomicU64::new(0),
             untold: Mutex::default(),
             telling: Mutex::default(),
             #[cfg(feature = "storage")]
@@ -154,7 +217,7 @@ impl DeltaCrdtBuilder {
         let crdt = DeltaCrdt { node: self.node.clone(), shared: Arc::clone(&shared) };
         let local = self.node.extension::<Local>();
         local.0.lock().unwrap_or_else(PoisonError::into_inner).push(crdt.clone());
-        Server::start(&self.node, shared, process, self.sync_interval);
+        Server::start(&self.node, shared, process, self.sync_interval, self.parent);
         if !self.neighbours.is_empty() {
             crdt.set_neighbour_terms(self.neighbours);
         }

@@ -5,12 +5,125 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{DeltaCrdt, DeltaCrdtError, Operation};
+use super::{DeltaCrdt, DeltaCrdtError};
 use crate::process::{CallError, Dest, Process};
 use crate::serde::{from_term, to_term};
 use crate::term::{Map, Term};
 
+/// A write, as `DeltaCrdt.mutate/4` names it by a function and its arguments.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Operation {
+    /// `:add, [key, value]`.
+    Add(Term, Term),
+    /// `:remove, [key]`.
+    Remove(Term),
+}
+
+impl Operation {
+    /// Writes a key.
+    ///
+    /// # Errors
+    /// Where the key or the value is no term.
+    pub fn add(key: impl Serialize, value: impl Serialize) -> Result<Self, crate::serde::Error> {
+        Ok(Self::Add(to_term(&key)?, to_term(&value)?))
+    }
+
+    /// Removes a key.
+    ///
+    /// # Errors
+    /// Where the key is no term.
+    pub fn remove(key: impl Serialize) -> Result<Self, crate::serde::Error> {
+        Ok(Self::Remove(to_term(&key)?))
+    }
+
+    pub(super) fn key(&self) -> &Term {
+        match self {
+            Self::Add(key, _) | Self::Remove(key) => key,
+        }
+    }
+}
+
 impl DeltaCrdt {
+    /// One write: `DeltaCrdt.mutate/4`. Done once the storage, if there is one, has it.
+    ///
+    /// ```
+    /// # use tiebeam::{Cookie, Node, node::EpmdMode};
+    /// use tiebeam::delta_crdt::Operation;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let builder = Node::builder("mutate@127.0.0.1").cookie(Cookie::new("secret")?);
+    /// # let node = builder.epmd(EpmdMode::Off).start().await?;
+    /// let crdt = node.delta_crdt("store").start()?;
+    /// crdt.mutate(Operation::add("key", 1)?).await?;
+    /// assert_eq!(crdt.get("key")?, Some(1));
+    /// crdt.mutate(Operation::remove("key")?).await?;
+    /// assert!(crdt.is_empty());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`DeltaCrdtError`].
+    pub async fn mutate(&self, operation: Operation) -> Result<(), DeltaCrdtError> {
+        self.write(vec![operation]).await
+    }
+
+    /// One write that is read here at once, but is not waited for: `DeltaCrdt.mutate_async/3`. With a storage, whether the
+    /// disk took it is not told.
+    ///
+    /// ```
+    /// # use tiebeam::{Cookie, Node, node::EpmdMode};
+    /// # use tiebeam::delta_crdt::Operation;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let builder = Node::builder("mutate_async@127.0.0.1").cookie(Cookie::new("secret")?);
+    /// # let node = builder.epmd(EpmdMode::Off).start().await?;
+    /// let crdt = node.delta_crdt("store").start()?;
+    /// crdt.mutate_async(Operation::add("key", "value")?)?;
+    /// assert_eq!(crdt.get::<String>("key")?.as_deref(), Some("value"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`DeltaCrdtError`], where the replica has ended or refuses the key.
+    pub fn mutate_async(&self, operation: Operation) -> Result<(), DeltaCrdtError> {
+        self.mutate_all(vec![operation])
+    }
+
+    /// Everything, as one map: `DeltaCrdt.read/1`; the same as [`DeltaCrdt::to_map`].
+    ///
+    /// ```
+    /// # use tiebeam::{Cookie, Node, Term, node::EpmdMode};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let builder = Node::builder("read@127.0.0.1").cookie(Cookie::new("secret")?);
+    /// # let node = builder.epmd(EpmdMode::Off).start().await?;
+    /// let crdt = node.delta_crdt("store").start()?;
+    /// crdt.merge([(1, "one"), (2, "two"), (3, "three")]).await?;
+    /// assert_eq!(crdt.read().len(), 3);
+    /// let some = crdt.read_keys(&[Term::from(1), Term::from(4)]);
+    /// assert_eq!(some.get(&Term::from(1)), Some(&Term::binary("one")));
+    /// assert_eq!(some.len(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn read(&self) -> Map {
+        self.to_map()
+    }
+
+    /// Some keys, as one map: `DeltaCrdt.read/2`. Keys that are not there are left out.
+    #[must_use]
+    pub fn read_keys(&self, keys: &[Term]) -> Map {
+        let mut map = Map::new();
+        for (key, value) in self.take(keys) {
+            map.insert(key, value);
+        }
+        map
+    }
+
     /// Writes a key: `DeltaCrdt.put/4`.
     ///
     /// # Errors

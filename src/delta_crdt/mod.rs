@@ -26,13 +26,13 @@ mod wire;
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 pub use self::builder::{DeltaCrdtBuilder, StartError};
-pub use self::client::Remote;
+pub use self::client::{Operation, Remote};
 #[cfg(feature = "storage")]
 pub use self::storage::StorageError;
 use hashbrown::HashMap;
@@ -84,11 +84,12 @@ pub enum DeltaCrdtError {
 }
 
 /// Called with every list of diffs, in order, one after the other; it must not block.
-pub(crate) type OnDiffs = Box<dyn Fn(&[Diff]) + Send + Sync>;
+pub(crate) type OnDiffs = Arc<dyn Fn(&[Diff]) + Send + Sync>;
 
 /// What the process and the handles share.
 pub(crate) struct Shared {
     replica: RwLock<Replica>,
+    name: String,
     me: Pid,
     started: Instant,
     on_diffs: Option<OnDiffs>,
@@ -96,6 +97,8 @@ pub(crate) struct Shared {
     /// The process knows already that there are writes to be told of.
     told: AtomicBool,
     ended: AtomicBool,
+    /// Messages with data of other replicas that were taken in.
+    syncs: AtomicU64,
     /// What the callback has not been told of yet, in the order of the changes.
     untold: Mutex<VecDeque<Vec<Diff>>>,
     /// Held by whoever tells it.
@@ -236,19 +239,14 @@ impl std::fmt::Debug for DeltaCrdt {
     }
 }
 
-/// One write of several: [`DeltaCrdt::mutate_all`].
-#[derive(Debug, Clone)]
-pub(crate) enum Operation {
-    Add(Term, Term),
-    Remove(Term),
-}
-
-impl Operation {
-    fn key(&self) -> &Term {
-        match self {
-            Self::Add(key, _) | Self::Remove(key) => key,
-        }
-    }
+/// How much a replica was changed since it started: what Elixir's tell by the event `[:delta_crdt, :sync, :done]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct SyncFigures {
+    /// Messages with data of other replicas that were taken in.
+    pub syncs: u64,
+    /// Keys that these and the writes here changed, read differently or not: the sum of the event's `keys_updated_count`.
+    pub keys_updated: u64,
 }
 
 /// How often it is seen whether neighbours have acknowledged.
@@ -259,6 +257,19 @@ impl DeltaCrdt {
     #[must_use]
     pub fn pid(&self) -> Pid {
         self.shared.me
+    }
+
+    /// The name that it was started under.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.shared.name
+    }
+
+    /// How much it was changed since it started.
+    #[must_use]
+    pub fn sync_figures(&self) -> SyncFigures {
+        let keys_updated = self.shared.read().state.keys_updated;
+        SyncFigures { syncs: self.shared.syncs.load(Ordering::Relaxed), keys_updated }
     }
 
     /// Makes these its neighbours: what it syncs with, in one direction, from it to them. Replicas that should be equal

@@ -10,12 +10,12 @@ use tokio::task::AbortHandle;
 use super::{DeltaCrdt, Diff, Operation, Shared, wire};
 use crate::crdt::{Data, Message, Outgoing, node_of};
 use crate::etf::Encoded;
-use crate::gen_server::{Context, GenServer, Reply, serve};
+use crate::gen_server::{Context, GenServer, Reply};
 use crate::node::Node;
 use crate::process::outbox::Outbox;
 use crate::process::{Dest, Exit, From, Mail, Process};
 use crate::signal::{Signal, Target};
-use crate::term::{Atom, Map, Pid, Ref, Term, atom::known};
+use crate::term::{Atom, Pid, Ref, Term, atom::known};
 
 pub(super) struct Server {
     crdt: DeltaCrdt,
@@ -53,12 +53,11 @@ impl Drop for Server {
 }
 
 impl Server {
-    pub(super) fn start(node: &Node, shared: Arc<Shared>, process: Process, interval: Duration) {
+    pub(super) fn start(node: &Node, shared: Arc<Shared>, process: Process, interval: Duration, parent: Option<Pid>) {
         process.trap_exit(true);
         let crdt = DeltaCrdt { node: node.clone(), shared };
         let server = Self { crdt, interval, watched: HashMap::new(), timer: None };
-        let context_node = node.clone();
-        node.run(process, move |process| serve(server, Context::new(context_node, process)));
+        node.serve(process, server, parent);
     }
 
     fn shared(&self) -> &Shared {
@@ -209,6 +208,10 @@ impl Server {
                 let (now, local) = (self.shared().now(), self.shared().local());
                 let out = self.shared().change(|replica| replica.handle(message, sender, now, local));
                 self.send(process, out).await;
+                let answered = self.shared().now();
+                if answered > now {
+                    self.shared().write().answered(now, answered);
+                }
             }
         }
     }
@@ -240,6 +243,7 @@ impl Server {
     async fn join(&self, data: &Data) {
         let local = self.shared().local();
         let (mut at, mut changed) = (0, 0);
+        let before = self.shared().read().state.keys_updated;
         while at < data.keys.len() {
             let end = data.keys.len().min(at + JOINED_AT_ONCE);
             changed += self.shared().change(|replica| {
@@ -253,7 +257,11 @@ impl Server {
         }
         self.shared().write().joined(data);
         self.shared().store();
-        tracing::debug!(replica = ?self.crdt.pid(), keys = data.keys.len(), changed, "sync done");
+        self.shared().syncs.fetch_add(1, Ordering::Relaxed);
+        // With the writes of others meanwhile, as these are told nowhere else.
+        let keys_updated_count = self.shared().read().state.keys_updated - before;
+        let (name, keys) = (self.crdt.name(), data.keys.len());
+        tracing::debug!(name, replica = ?self.crdt.pid(), keys, keys_updated_count, changed, "sync done");
     }
 
     /// The next tick; there is never more than one to come.
@@ -278,11 +286,7 @@ impl Server {
         match request.as_tuple() {
             Some([tag, keys]) if tag.is_atom("read") => {
                 let keys = keys.list_items().ok_or_else(bad)?;
-                let mut map = Map::new();
-                for (key, value) in self.crdt.take(&keys) {
-                    map.insert(key, value);
-                }
-                Ok(Term::Map(map))
+                Ok(Term::Map(self.crdt.read_keys(&keys)))
             }
             Some([tag, one]) if tag.is_atom("operation") => {
                 self.crdt.mutate_all(vec![operation(one).ok_or_else(bad)?]).map_err(|_partial| bad())?;
