@@ -14,12 +14,16 @@
 //! | `tiebeam_connection_bytes_in_total`, `…_out_total` | counter | `node`, `peer` |
 //! | `tiebeam_connection_signals_in_total`, `…_out_total` | counter | `node`, `peer` |
 //! | `tiebeam_connection_queued_bytes` | gauge | `node`, `peer` |
+//! | `tiebeam_crdt_syncs_total`, messages with data of other replicas that were taken in | counter | `node`, `crdt` |
+//! | `tiebeam_crdt_keys_updated_total`, `keys_updated_count` of `[:delta_crdt, :sync, :done]` | counter | `node`, `crdt` |
+//! | `tiebeam_crdt_keys`, `tiebeam_crdt_neighbours` | gauge | `node`, `crdt` |
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ::metrics::{counter, gauge};
 
+use crate::delta_crdt::DeltaCrdt;
 use crate::net::Connection;
 use crate::node::Node;
 use crate::process::Mail;
@@ -53,6 +57,9 @@ impl Node {
         }
         for connection in connections {
             record_connection(&name, &connection);
+        }
+        for crdt in self.delta_crdts() {
+            record_replica(&name, &crdt);
         }
     }
 }
@@ -103,7 +110,65 @@ fn record_connection(name: &str, connection: &Connection) {
     gauge!("tiebeam_connection_queued_bytes", "node" => name.to_owned(), "peer" => peer).set(queued);
 }
 
+fn record_replica(node: &str, crdt: &DeltaCrdt) {
+    let labels = || [("node", node.to_owned()), ("crdt", crdt.name().to_owned())];
+    let figures = crdt.sync_figures();
+    counter!("tiebeam_crdt_syncs_total", &labels()).absolute(figures.syncs);
+    counter!("tiebeam_crdt_keys_updated_total", &labels()).absolute(figures.keys_updated);
+    gauge!("tiebeam_crdt_keys", &labels()).set(number(crdt.len()));
+    gauge!("tiebeam_crdt_neighbours", &labels()).set(number(crdt.neighbours().len()));
+}
+
 /// Gauges are floats: exact up to 2^53.
 fn number(n: usize) -> f64 {
     n as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::{Arc, Mutex};
+
+    use ::metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
+
+    use super::*;
+    use crate::Cookie;
+    use crate::node::EpmdMode;
+
+    #[derive(Default)]
+    struct Counters(Mutex<BTreeMap<String, Arc<AtomicU64>>>);
+
+    impl Recorder for Counters {
+        fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+            let labels: Vec<_> = key.labels().map(|label| format!("{}={}", label.key(), label.value())).collect();
+            let name = format!("{}{{{}}}", key.name(), labels.join(","));
+            Counter::from_arc(Arc::clone(self.0.lock().unwrap().entry(name).or_default()))
+        }
+        fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+            Gauge::noop()
+        }
+        fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+            Histogram::noop()
+        }
+    }
+
+    #[tokio::test]
+    async fn what_syncs_changed_is_recorded() {
+        let builder = Node::builder("metrics-crdt@127.0.0.1").cookie(Cookie::new("secret").unwrap());
+        let node = builder.epmd(EpmdMode::Off).start().await.unwrap();
+        let crdt = node.delta_crdt("store").start().unwrap();
+        crdt.merge([(1, 1), (2, 2), (1, 3)]).await.unwrap();
+        let counters = Counters::default();
+        ::metrics::with_local_recorder(&counters, || node.record_metrics_once());
+        let recorded = |name: &str| {
+            let name = format!("{name}{{node=metrics-crdt@127.0.0.1,crdt=store}}");
+            counters.0.lock().unwrap()[&name].load(Ordering::Relaxed)
+        };
+        assert_eq!(recorded("tiebeam_crdt_keys_updated_total"), 3);
+        assert_eq!(recorded("tiebeam_crdt_syncs_total"), 0);
+        node.shutdown().await;
+    }
 }
