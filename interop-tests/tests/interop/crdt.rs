@@ -1,9 +1,14 @@
 //! Replicas: Elixir's DeltaCrdt and ours become equal, whoever writes.
 
-use std::time::{Duration, Instant};
+mod mesh;
+mod pair;
+mod sizes;
 
-use interop_tests::{Beam, Release, Tiebeam, free_port, on_every_release, run, unique};
+use std::time::Duration;
 
+use interop_tests::{Release, Tiebeam, free_port, on_every_release, run, unique};
+
+use self::pair::Pair;
 use crate::world::World;
 
 on_every_release!(
@@ -77,74 +82,6 @@ fn junk_harms_nobody(release: Release) {
     assert_eq!(world.beam.elixir(&junk), "{:error, :ok, %{alive: 1}}");
 }
 
-/// A BEAM with a replica `store`, and a Rust node with another, neighbours of each other.
-struct Pair {
-    /// Whose EPMD the others use.
-    _epmd: Tiebeam,
-    rust: Tiebeam,
-    beam: Beam,
-    port: u16,
-}
-
-impl Pair {
-    fn new(release: Release, options: &str) -> Self {
-        let port = free_port();
-        let epmd = Tiebeam::start(&unique("epmd"), port, &["--hidden", "--no-connect-all"]);
-        let mut beam = Beam::with_horde(release, &unique("crdt"), port);
-        let start = format!(
-            "{{:ok, _}} = DeltaCrdt.start_link(DeltaCrdt.AWLWWMap, name: :store, sync_interval: 100{options}); :ok"
-        );
-        // Linked to the process that evaluates, which stays.
-        assert_eq!(beam.elixir(&start), ":ok");
-        let rust = Self::rust(&unique("rust"), port, &beam);
-        let mut pair = Self { _epmd: epmd, rust, beam, port };
-        pair.meet();
-        pair
-    }
-
-    fn rust(name: &str, port: u16, beam: &Beam) -> Tiebeam {
-        let neighbour = format!("store@{}", beam.name());
-        let args = ["--demo", "--crdt", "store", "--crdt-neighbour", &neighbour, "--sync-interval", "100"];
-        Tiebeam::start(name, port, &args)
-    }
-
-    fn meet(&mut self) {
-        let set = format!("DeltaCrdt.set_neighbours(:store, [{{:store, :{:?}}}])", self.rust.name());
-        assert_eq!(self.beam.elixir(&set), ":ok");
-    }
-
-    /// Kills the Rust node, and starts it again.
-    fn restart(&mut self, name: &str, args: &[&str]) {
-        drop(std::mem::replace(&mut self.rust, Tiebeam::demo(&unique("other"), free_port())));
-        self.rust = Tiebeam::start(name, self.port, args);
-    }
-
-    /// What the Rust replica is told through its own standard functions.
-    fn on_rust(&mut self, function: &str, args: &str) -> String {
-        let call = format!(":rpc.call(:{:?}, DeltaCrdt, :{function}, [:store{args}])", self.rust.name());
-        self.beam.elixir(&call)
-    }
-
-    fn equal(&mut self, keys: usize) {
-        let rust = self.rust.atom();
-        let same = format!(
-            "B = 'Elixir.DeltaCrdt':to_map(store), R = rpc:call({rust}, 'Elixir.DeltaCrdt', to_map, [store]), \
-             {{B =:= R, map_size(B), map_size(R)}}."
-        );
-        self.beam.wait_for(&same, &format!("{{true,{keys},{keys}}}"));
-    }
-
-    /// Bytes that the BEAM received from the Rust node.
-    fn received(&mut self) -> u64 {
-        let code = format!(
-            "{{_, Port}} = lists:keyfind({}, 1, erlang:system_info(dist_ctrl)), \
-             {{ok, [{{_, N}}]}} = inet:getstat(Port, [recv_oct]), N.",
-            self.rust.atom()
-        );
-        self.beam.eval(&code).parse().expect("a number of bytes")
-    }
-}
-
 fn both_write_and_both_read(release: Release) {
     if !release.has_horde(concat!(module_path!(), "::both_write_and_both_read")) {
         return;
@@ -169,12 +106,8 @@ fn both_write_and_both_read(release: Release) {
     pair.equal(1903);
     // Equal replicas hardly talk: a BEAM's tick is answered, nothing more.
     std::thread::sleep(Duration::from_millis(500));
-    let (before, since) = (pair.received(), Instant::now());
-    std::thread::sleep(Duration::from_secs(2));
-    let bytes = pair.received() - before;
-    let ticks = u64::try_from(since.elapsed().as_millis() / 100).expect("a few");
-    assert!(bytes < ticks * 1024, "{bytes} bytes in {ticks} ticks");
-    println!("{release:?}: {} bytes a tick while equal, 1903 keys", bytes / ticks);
+    let bytes = pair::idle(&mut pair.beam, &pair.rust.atom());
+    println!("{release:?}: {bytes} bytes a tick while equal, 1903 keys");
     pair.beam.assert_quiet();
 }
 
@@ -207,54 +140,6 @@ fn a_restarted_replica_gets_everything_again(release: Release) {
     assert_eq!(pair.on_rust("put", ", 2, :second"), ":store");
     pair.equal(300);
     assert_eq!(pair.beam.elixir("DeltaCrdt.take(:store, [1, 2, 3])"), "%{1 => :meanwhile, 2 => :second, 3 => :first}");
-}
-
-#[test]
-fn a_mesh_of_all_releases_and_rust_converges() {
-    let all = [Release::Otp25, Release::Otp27, Release::Otp29];
-    if !all.iter().all(|release| release.has_horde("crdt::a_mesh_of_all_releases_and_rust_converges")) {
-        return;
-    }
-    let port = free_port();
-    let _epmd = Tiebeam::start(&unique("epmd"), port, &["--hidden", "--no-connect-all"]);
-    let mut beams = all.map(|release| Beam::with_horde(release, &unique("mesh"), port));
-    let neighbours: Vec<_> = beams.iter().map(|beam| format!("store@{}", beam.name())).collect();
-    let mut args = vec!["--demo", "--crdt", "store", "--sync-interval", "100"];
-    args.extend(neighbours.iter().flat_map(|neighbour| ["--crdt-neighbour", neighbour]));
-    let rust = Tiebeam::start(&unique("rust"), port, &args);
-    let names: Vec<_> =
-        beams.iter().map(Beam::name).chain([rust.name()]).map(|name| format!("{{:store, :{name:?}}}")).collect();
-    for (at, beam) in beams.iter_mut().enumerate() {
-        let others: Vec<_> =
-            names.iter().enumerate().filter(|(other, _)| *other != at).map(|(_, name)| name.as_str()).collect();
-        let start = format!(
-            "{{:ok, _}} = DeltaCrdt.start_link(DeltaCrdt.AWLWWMap, name: :store, sync_interval: 100, max_sync_size: :infinite); \
-             DeltaCrdt.set_neighbours(:store, [{}])",
-            others.join(", ")
-        );
-        assert_eq!(beam.elixir(&start), ":ok");
-    }
-    let rust_name = format!(":{:?}", rust.name());
-    let bulk = format!(
-        ":rpc.call({rust_name}, DeltaCrdt, :merge, [:store, (for i <- 1..500, into: %{{}}, do: {{{{:rust, i}}, i}})])"
-    );
-    assert_eq!(beams[0].elixir(&bulk), ":store");
-    for (at, beam) in beams.iter_mut().enumerate() {
-        let bulk =
-            format!("DeltaCrdt.merge(:store, (for i <- 1..500, into: %{{}}, do: {{{{{at}, i}}, i}}), :infinity)");
-        assert_eq!(beam.elixir(&bulk), ":store");
-    }
-    let hash = format!("erlang:phash2(rpc:call({}, 'Elixir.DeltaCrdt', to_map, [store])).", rust.atom());
-    for beam in &mut beams {
-        beam.wait_for("map_size('Elixir.DeltaCrdt':to_map(store)).", "2000");
-    }
-    let [first, second, third] = &mut beams;
-    let expected = first.eval("erlang:phash2('Elixir.DeltaCrdt':to_map(store)).");
-    first.wait_for(&hash, &expected);
-    for beam in [second, third] {
-        beam.wait_for("erlang:phash2('Elixir.DeltaCrdt':to_map(store)).", &expected);
-        beam.assert_quiet();
-    }
 }
 
 /// Killed while a BEAM writes through it: what was acknowledged is there again, before any neighbour could have sent it.
