@@ -10,6 +10,12 @@ use crate::term::Term;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Rank(u32);
 
+impl Rank {
+    pub(crate) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
 /// One write of a replica, `{replica_id, counter}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Dot {

@@ -89,6 +89,9 @@ impl Elements {
 
     /// Those dots that a context has.
     pub(crate) fn within(&self, context: &Context) -> Option<Self> {
+        if self.dots().all(|dot| context.contains(dot)) {
+            return Some(self.clone());
+        }
         let seen = |dots: &[Dot]| dots.iter().copied().filter(|dot| context.contains(*dot)).collect();
         Self::of(self.iter().map(|(element, dots)| (element.clone(), seen(dots))).collect())
     }

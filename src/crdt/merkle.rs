@@ -39,6 +39,13 @@ struct Entry {
     hashes: [Option<u32>; 2],
 }
 
+/// Where a key is in a map, or would be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Slot {
+    place: u32,
+    found: Option<u32>,
+}
+
 /// A map of keys to elements, with its Merkle tree.
 #[derive(Debug, Clone)]
 pub(crate) struct MerkleMap {
@@ -95,10 +102,26 @@ impl MerkleMap {
         self.entries.iter().flatten().map(|entry| (&entry.key, &entry.elements))
     }
 
-    /// Puts a key, or replaces what it had.
-    pub(crate) fn put(&mut self, key: &Term, elements: Elements) {
+    /// Where a key is, or would be: looked for once, for all that is done with it until the next change.
+    pub(crate) fn slot(&self, key: &Term) -> Slot {
         let place = hash32(key);
-        if let Some(found) = self.find(place, key) {
+        Slot { place, found: self.find(place, key) }
+    }
+
+    /// What is in a slot.
+    pub(crate) fn in_slot(&self, slot: Slot) -> Option<&Elements> {
+        slot.found.map(|number| &self.entry(number).elements)
+    }
+
+    /// Puts a key, or replaces what it had.
+    #[cfg(any(test, feature = "storage"))]
+    pub(crate) fn put(&mut self, key: &Term, elements: Elements) {
+        self.put_in(self.slot(key), key, elements);
+    }
+
+    /// Puts the key of a slot, or replaces what it had.
+    pub(crate) fn put_in(&mut self, Slot { place, found }: Slot, key: &Term, elements: Elements) {
+        if let Some(found) = found {
             self.entry_mut(found).elements = elements;
             self.forget_hashes(place);
             return;

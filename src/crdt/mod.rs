@@ -18,8 +18,8 @@ mod tree;
 
 #[cfg(test)]
 pub(crate) use self::diff::{Step, View};
-pub(crate) use self::dots::{Claim, Context, Dot, Replicas};
-pub(crate) use self::elements::{Element, Elements};
+pub(crate) use self::dots::{Claim, Context, Dot, Rank, Replicas};
+pub(crate) use self::elements::{Element, Elements, Stamp};
 pub(crate) use self::hash::Flavour;
 pub(crate) use self::hash::{dot_term, map, map_set, value_term};
 pub(crate) use self::neighbours::node_of;

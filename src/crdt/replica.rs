@@ -247,8 +247,8 @@ impl Replica {
             Message::Diff(diff) => (self.handle_diff(diff, sender, now), Vec::new()),
             Message::GetDiff(diff, keys) => (self.handle_get_diff(diff, keys, sender), Vec::new()),
             Message::Data(data) => {
-                let changes = self.join(&data, 0..data.keys.len(), local);
-                self.joined(&data);
+                let changes = self.join(data.keys.into_iter(), &data.dots, local);
+                self.joined(&data.dots);
                 (Vec::new(), changes)
             }
             Message::Ack(address) => {
@@ -403,67 +403,34 @@ impl Replica {
             }
             neighbour.asked_with = None;
         }
-        let asked: hashbrown::HashSet<&Term> = keys.iter().collect();
-        let more: Vec<_> = self.state.unseen_by(&known).into_iter().filter(|key| !asked.contains(key)).collect();
-        drop(asked);
-        keys.extend(more);
-        self.in_chunks(keys, &known, context)
+        let mut asked = hashbrown::HashSet::with_capacity(keys.len());
+        keys.retain(|key| asked.insert(key.clone()));
+        let named = keys.iter().map(|key| (key, self.state.map.get(key)));
+        let more = self.state.unseen_by(&known).filter(|(key, _)| !asked.contains(*key));
+        let all = named.chain(more.map(|(key, elements)| (key, Some(elements)))).collect();
+        in_chunks(all, self.settings.max_sync_size.max(1), &known, context)
             .into_iter()
             .map(|data| Outgoing { to: to.clone(), flavour, message: Message::Data(data) })
             .collect()
     }
 
-    /// Large answers go in pieces, write after write of each replica, so that each piece claims no more than what came
-    /// with it and before it; the whole claim comes last, with the keys that are gone. Writes that the context has not
-    /// come to yet go with the last: one may not claim what is before them.
-    fn in_chunks(&self, keys: Vec<Term>, known: &Context, context: Context) -> Vec<Data> {
-        let limit = self.settings.max_sync_size.max(1);
-        if keys.len() <= limit {
-            return vec![data(&self.state, keys, Claim::Map(context))];
-        }
-        let (mut new, mut rest) = (Vec::new(), Vec::new());
-        for key in keys {
-            let (mut any, mut early) = (false, false);
-            for dot in self.state.map.get(&key).into_iter().flat_map(Elements::dots) {
-                if !context.contains(dot) {
-                    early = true;
-                } else if !known.contains(dot) {
-                    any = true;
-                    new.push((dot, key.clone()));
-                }
-            }
-            if early || !any {
-                rest.push(key);
-            }
-        }
-        new.sort_unstable_by_key(|(dot, _)| *dot);
-        let mut claim = known.clone();
-        let mut chunks = Vec::new();
-        for chunk in new.chunks(limit) {
-            chunk.iter().for_each(|(dot, _)| claim.raise(*dot));
-            let keys = chunk.iter().map(|(_, key)| key.clone()).collect();
-            chunks.push(data_within(&self.state, keys, &claim));
-        }
-        chunks.push(data(&self.state, rest, Claim::Map(context)));
-        chunks
-    }
-
-    /// Joins some of the keys of what another replica sent, by their places; [`Replica::joined`] follows when all are.
-    pub(crate) fn join(&mut self, data: &Data, keys: std::ops::Range<usize>, local: i64) -> Vec<Change> {
-        let mut changes = Vec::new();
-        for (key, value) in data.keys.get(keys).into_iter().flatten() {
-            changes.extend(self.state.join_key(key, value.as_ref(), &data.dots, local));
-        }
-        changes
+    /// Joins some of the keys of what another replica sent; [`Replica::joined`] follows when all are.
+    pub(crate) fn join(
+        &mut self,
+        keys: impl Iterator<Item = (Term, Option<Elements>)>,
+        dots: &Claim,
+        local: i64,
+    ) -> Vec<Change> {
+        keys.filter_map(|(key, theirs)| self.state.join_key(&key, theirs, dots, local)).collect()
     }
 
     /// All that another replica sent has been joined: what it claims counts as seen.
-    pub(crate) fn joined(&mut self, data: &Data) {
+    pub(crate) fn joined(&mut self, dots: &Claim) {
         for neighbour in &mut self.neighbours.all {
             // Data does not say whose it is; comparing once too often does no harm.
             neighbour.answering = None;
         }
-        self.state.take_context(&data.dots);
+        self.state.take_context(dots);
     }
 
     fn acknowledge(&mut self, diff: &Diff) -> Vec<Outgoing> {
@@ -484,6 +451,47 @@ fn ack(me: Pid, diff: &Diff) -> Vec<Outgoing> {
     }
     let message = Message::Ack(diff.from.clone());
     vec![Outgoing { to: Term::Pid(diff.originator), flavour: Flavour::default(), message }]
+}
+
+/// Large answers go in pieces, write after write of each replica, so that each piece claims no more than what came with
+/// it and before it; the whole claim comes last, with the keys that are gone. Writes that the context has not come to yet
+/// go with the last: one may not claim what is before them.
+fn in_chunks(all: Vec<(&Term, Option<&Elements>)>, limit: usize, known: &Context, context: Context) -> Vec<Data> {
+    let whole = |(key, elements): &(&Term, Option<&Elements>)| ((*key).clone(), elements.cloned());
+    if all.len() <= limit {
+        return vec![Data { dots: Claim::Map(context), keys: all.iter().map(whole).collect() }];
+    }
+    let (mut new, mut rest) = (Vec::with_capacity(all.len()), Vec::new());
+    for (key, elements) in all {
+        let (mut any, mut early) = (false, false);
+        for dot in elements.into_iter().flat_map(Elements::dots) {
+            if !context.contains(dot) {
+                early = true;
+            } else if !known.contains(dot) {
+                any = true;
+                new.push((dot, key, elements));
+            }
+        }
+        if early || !any {
+            rest.push((key, elements));
+        }
+    }
+    new.sort_unstable_by_key(|(dot, ..)| *dot);
+    let mut claim = known.clone();
+    let mut chunks = Vec::new();
+    for chunk in new.chunks(limit) {
+        chunk.iter().for_each(|(dot, ..)| claim.raise(*dot));
+        // A key with several dots may be there as often.
+        let mut keys = hashbrown::HashSet::new();
+        let keys = chunk.iter().filter(|(_, key, elements)| {
+            let several = elements.is_some_and(|elements| !matches!(elements, Elements::One(..)));
+            !several || keys.insert(*key)
+        });
+        let keys = keys.map(|(_, key, elements)| ((*key).clone(), elements.and_then(|all| all.within(&claim))));
+        chunks.push(Data { dots: Claim::Map(claim.clone()), keys: keys.collect() });
+    }
+    chunks.push(Data { dots: Claim::Map(context), keys: rest.iter().map(whole).collect() });
+    chunks
 }
 
 /// What a state has under these keys, as far as it is claimed: what is taken without having been seen could not be

@@ -74,7 +74,8 @@ impl State {
 
     /// Writes a key.
     pub(crate) fn add(&mut self, key: &Term, value: Term, local: i64) -> Written {
-        let old = self.map.get(key);
+        let slot = self.map.slot(key);
+        let old = self.map.in_slot(slot);
         let stamps = old.into_iter().flat_map(|old| old.iter().map(|(element, _)| &element.stamp));
         let stamp = self.stamps.next(local, stamps);
         let new = not_nil(&value);
@@ -86,7 +87,7 @@ impl State {
         self.context.raise(dot);
         let change = changed.then(|| Change { key: key.clone(), value: new.cloned() });
         self.touch(key);
-        self.map.put(key, Elements::One(Element { value, stamp }, dot));
+        self.map.put_in(slot, key, Elements::One(Element { value, stamp }, dot));
         Written { new: Some(counter), replaced, change }
     }
 
@@ -111,19 +112,22 @@ impl State {
     pub(crate) fn join_key(
         &mut self,
         key: &Term,
-        theirs: Option<&Elements>,
+        theirs: Option<Elements>,
         claimed: &Claim,
         local: i64,
     ) -> Option<Change> {
-        let mine = self.map.get(key);
-        for (element, _) in theirs.into_iter().flat_map(Elements::iter) {
+        let slot = self.map.slot(key);
+        let mine = self.map.in_slot(slot);
+        for (element, _) in theirs.iter().flat_map(Elements::iter) {
             self.stamps.see(&element.stamp, local);
         }
-        // The frequent case, told apart without building anything.
-        if mine.zip(theirs).is_some_and(|(mine, theirs)| mine.same(theirs)) {
-            return None;
-        }
-        let joined = join(mine, |dot| self.context.contains(dot) || self.early.contains_key(&dot), theirs, claimed);
+        let seen = |dot: Dot| self.context.contains(dot) || self.early.contains_key(&dot);
+        // The frequent cases, told apart without building anything: the same on both sides, and a key that is new here.
+        let joined = match (mine, theirs) {
+            (Some(mine), Some(theirs)) if mine.same(&theirs) => return None,
+            (None, Some(theirs @ Elements::One(_, dot))) => (!seen(dot)).then_some(theirs),
+            (mine, theirs) => join(mine, seen, theirs.as_ref(), claimed),
+        };
         match (mine, joined) {
             (None, None) => None,
             (Some(mine), Some(joined)) if mine.same(&joined) => None,
@@ -131,7 +135,7 @@ impl State {
                 let new = read(Some(&joined));
                 let change = (read(mine) != new).then(|| Change { key: key.clone(), value: new.cloned() });
                 self.touch(key);
-                self.map.put(key, joined);
+                self.map.put_in(slot, key, joined);
                 change
             }
             (Some(mine), None) => {
@@ -170,13 +174,11 @@ impl State {
     }
 
     /// Keys with a write that `known` lacks.
-    pub(crate) fn unseen_by(&self, known: &Context) -> Vec<Term> {
-        if known.covers(&self.context) {
-            return Vec::new();
-        }
+    pub(crate) fn unseen_by<'a>(&'a self, known: &'a Context) -> impl Iterator<Item = (&'a Term, &'a Elements)> {
+        let all = (!known.covers(&self.context)).then(|| self.map.iter());
         let unseen =
             |elements: &Elements| elements.dots().any(|dot| self.context.contains(dot) && !known.contains(dot));
-        self.map.iter().filter(|(_, elements)| unseen(elements)).map(|(key, _)| key.clone()).collect()
+        all.into_iter().flatten().filter(move |(_, elements)| unseen(elements))
     }
 
     pub(crate) fn update_hashes(&mut self) {

@@ -17,6 +17,7 @@
 
 mod builder;
 mod client;
+mod data;
 mod server;
 #[cfg(feature = "storage")]
 mod storage;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use hashbrown::HashMap;
 use tokio::task::AbortHandle;
 
-use super::{DeltaCrdt, Diff, Operation, Shared, wire};
-use crate::crdt::{Data, Message, Outgoing, node_of};
+use super::{DeltaCrdt, Diff, Operation, Shared, data, wire};
+use crate::crdt::{Data, Message, Outgoing, Replicas, node_of};
 use crate::etf::Encoded;
 use crate::gen_server::{Context, GenServer, Reply};
 use crate::node::Node;
@@ -133,8 +133,8 @@ impl Server {
         }
         for Outgoing { to, flavour, message } in out {
             let Some(dest) = Dest::from_term(&to) else { continue };
-            let term = wire::term(&message, &self.shared().read().state.replicas, flavour);
-            let body = match Encoded::new(&term) {
+            let replicas = self.shared().read().state.replicas.clone();
+            let body = match data::encoded(&message, &replicas, flavour) {
                 Ok(body) => body,
                 Err(error) => {
                     tracing::warn!(%to, %error, "message to a neighbour cannot be encoded");
@@ -177,8 +177,15 @@ impl Server {
     }
 
     /// What another replica says, or a part of the process itself.
-    async fn message(&mut self, term: &Term, sender: Option<Pid>, process: &mut Process) {
-        if let Term::Atom(atom) = term {
+    async fn message(&mut self, body: &Encoded, sender: Option<Pid>, process: &mut Process) {
+        if let Some(message) = self.read(sender, |replicas| data::read(body, replicas)) {
+            return self.said(message, sender, process).await;
+        }
+        let term = match body.term() {
+            Ok(term) => term,
+            Err(error) => return tracing::debug!(%error, "message to a replica is no term"),
+        };
+        if let Term::Atom(atom) = &term {
             match atom.as_str() {
                 "push" => self.push(process).await,
                 // Timers send it, and whoever wants a comparison now.
@@ -198,12 +205,15 @@ impl Server {
         if let Some(addresses) = addresses {
             return self.set_neighbours(addresses, process).await;
         }
-        let Some(message) = self.read(term, sender) else {
-            tracing::debug!(?sender, "message that no replica sends");
-            return;
-        };
+        match self.read(sender, |replicas| wire::read(&term, replicas)) {
+            Some(message) => self.said(message, sender, process).await,
+            None => tracing::debug!(?sender, "message that no replica sends"),
+        }
+    }
+
+    async fn said(&self, message: Message, sender: Option<Pid>, process: &Process) {
         match message {
-            Message::Data(data) => self.join(&data).await,
+            Message::Data(data) => self.join(data).await,
             message => {
                 let (now, local) = (self.shared().now(), self.shared().local());
                 let out = self.shared().change(|replica| replica.handle(message, sender, now, local));
@@ -217,10 +227,10 @@ impl Server {
     }
 
     /// Reads a message without holding others up: ids of replicas that are new are added by this process alone.
-    fn read(&self, term: &Term, sender: Option<Pid>) -> Option<Message> {
+    fn read(&self, sender: Option<Pid>, read: impl FnOnce(&mut Replicas) -> Option<wire::Read>) -> Option<Message> {
         let mut replicas = self.shared().read().state.replicas.clone();
         let before = replicas.len();
-        let read = wire::read(term, &mut replicas)?;
+        let read = read(&mut replicas)?;
         if !wire::is_from(&read.message, sender, self.crdt.pid()) {
             return None;
         }
@@ -240,28 +250,27 @@ impl Server {
     }
 
     /// Takes data in, some keys at a time, so that others read and write meanwhile.
-    async fn join(&self, data: &Data) {
+    async fn join(&self, Data { dots, keys }: Data) {
         let local = self.shared().local();
-        let (mut at, mut changed) = (0, 0);
+        let (all, mut changed) = (keys.len(), 0);
         let before = self.shared().read().state.keys_updated;
-        while at < data.keys.len() {
-            let end = data.keys.len().min(at + JOINED_AT_ONCE);
+        let mut keys = keys.into_iter();
+        while keys.len() > 0 {
             changed += self.shared().change(|replica| {
-                let changes = replica.join(data, at..end, local);
+                let changes = replica.join(keys.by_ref().take(JOINED_AT_ONCE), &dots, local);
                 (changes.len(), changes)
             });
-            at = end;
-            if at < data.keys.len() {
+            if keys.len() > 0 {
                 tokio::task::yield_now().await;
             }
         }
-        self.shared().write().joined(data);
+        self.shared().write().joined(&dots);
         self.shared().store();
         self.shared().syncs.fetch_add(1, Ordering::Relaxed);
         // With the writes of others meanwhile, as these are told nowhere else.
         let keys_updated_count = self.shared().read().state.keys_updated - before;
-        let (name, keys) = (self.crdt.name(), data.keys.len());
-        tracing::debug!(name, replica = ?self.crdt.pid(), keys, keys_updated_count, changed, "sync done");
+        let name = self.crdt.name();
+        tracing::debug!(name, replica = ?self.crdt.pid(), keys = all, keys_updated_count, changed, "sync done");
     }
 
     /// The next tick; there is never more than one to come.
@@ -361,10 +370,9 @@ impl GenServer for Server {
 
     async fn info(&mut self, mail: Mail, context: &mut Context) -> Result<(), Exit> {
         match mail {
-            Mail::Message(message) => match message.term() {
-                Ok(term) => self.message(&term, message.sender(), &mut context.process).await,
-                Err(error) => tracing::debug!(%error, "message to a replica is no term"),
-            },
+            Mail::Message(message) => {
+                self.message(message.body(), message.sender(), &mut context.process).await;
+            }
             Mail::Down(down) => {
                 let address = self.watched.iter().find(|(_, watch)| watch.monitor == down.reference);
                 if let Some(address) = address.map(|(address, _)| address.clone()) {

@@ -1,5 +1,6 @@
 //! Recorded exchanges of Elixir's replicas, replayed; simulated replicas that lose, repeat and reorder messages; the process.
 
+mod data;
 mod process;
 mod recorded;
 mod simulated;

@@ -1,4 +1,4 @@
-//! What replicas say to each other, as terms (`DeltaCrdt.CausalCrdt`, `MerkleMap`).
+//! What replicas say to each other, as terms (`DeltaCrdt.CausalCrdt`, `MerkleMap`). Content goes past them: [`super::data`].
 
 use std::borrow::Cow;
 
@@ -13,8 +13,8 @@ use crate::term::{Map, Pid, Term};
 const DIFF: &str = "Elixir.DeltaCrdt.CausalCrdt.Diff";
 const TREE_DIFF: &str = "Elixir.MerkleMap.MerkleTree.Diff";
 const TREE: &str = "Elixir.MerkleMap.MerkleTree";
-const STATE: &str = "Elixir.DeltaCrdt.AWLWWMap";
-const MAP_SET: &str = "Elixir.MapSet";
+pub(super) const STATE: &str = "Elixir.DeltaCrdt.AWLWWMap";
+pub(super) const MAP_SET: &str = "Elixir.MapSet";
 
 /// A message as a term, for a receiver that lays out sets like that.
 pub(super) fn term(message: &Message, replicas: &Replicas, flavour: Flavour) -> Term {
@@ -66,7 +66,7 @@ fn continuation(continuation: &Continuation) -> Term {
     record(TREE_DIFF, [("keys", Term::list(continuation.keys.clone())), ("trees", Term::list(trees))])
 }
 
-fn claim(claim: &Claim, replicas: &Replicas, flavour: Flavour) -> Term {
+pub(super) fn claim(claim: &Claim, replicas: &Replicas, flavour: Flavour) -> Term {
     match claim {
         Claim::Map(context) => {
             map(context.iter().map(|dot| (replicas.id(dot.replica).clone(), dot.counter.into())).collect())
@@ -200,7 +200,11 @@ pub(super) fn read_dot(term: &Term, replicas: &mut Replicas) -> Option<Dot> {
 const ABSURD: u64 = 1 << 59;
 
 fn read_counter(term: &Term) -> Option<u64> {
-    u64::try_from(term.as_i64()?).ok().filter(|counter| *counter < ABSURD)
+    counter(term.as_i64()?)
+}
+
+pub(super) fn counter(claimed: i64) -> Option<u64> {
+    u64::try_from(claimed).ok().filter(|counter| *counter < ABSURD)
 }
 
 fn read_dots(set: &Term, replicas: &mut Replicas, flavour: &mut Option<Flavour>) -> Option<Vec<Dot>> {
@@ -209,7 +213,7 @@ fn read_dots(set: &Term, replicas: &mut Replicas, flavour: &mut Option<Flavour>)
     set.get_atom("map")?.as_map()?.keys().map(|dot| read_dot(dot, replicas)).collect()
 }
 
-fn read_claim(term: &Term, replicas: &mut Replicas, flavour: &mut Option<Flavour>) -> Option<Claim> {
+pub(super) fn read_claim(term: &Term, replicas: &mut Replicas, flavour: &mut Option<Flavour>) -> Option<Claim> {
     if is_record(term, MAP_SET).is_some() {
         let dots: HashSet<Dot> = read_dots(term, replicas, flavour)?.into_iter().collect();
         return Some(Claim::Set(dots));

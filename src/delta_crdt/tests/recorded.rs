@@ -32,7 +32,7 @@ fn state(crdt: &Term) -> State {
     let message = Term::tuple([Term::atom("diff"), crdt.clone(), Term::list(keys)]);
     let Message::Data(data) = wire::read(&message, &mut state.replicas).unwrap().message else { panic!("no data") };
     for (key, elements) in &data.keys {
-        state.join_key(key, elements.as_ref(), &data.dots, 0);
+        state.join_key(key, elements.clone(), &data.dots, 0);
     }
     state.take_context(&data.dots);
     state.update_hashes();
