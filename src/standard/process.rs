@@ -28,6 +28,34 @@ const USUAL: [&str; 17] = [
     "suspending",
 ];
 
+/// What else `process_info/2` is asked for.
+const FURTHER: [&str; 15] = [
+    "current_stacktrace",
+    "binary",
+    "messages",
+    "monitors",
+    "monitored_by",
+    "memory",
+    "catchlevel",
+    "label",
+    "parent",
+    "async_dist",
+    "backtrace",
+    "last_calls",
+    "trace",
+    "sequential_trace_token",
+    "message_queue_data",
+];
+
+fn is_item(item: &Term) -> bool {
+    item.as_atom().is_some_and(|item| USUAL.contains(&item.as_str()) || FURTHER.contains(&item.as_str()))
+}
+
+/// A pid of this node, dead or alive: nobody else knows of a process.
+fn own(node: &Node, pid: &Term) -> Result<Pid, Raise> {
+    pid.as_pid().filter(|pid| node.router().is_ours(*pid)).ok_or_else(Raise::badarg)
+}
+
 pub(super) fn export(node: &Node) {
     // What it says suppresses a look into the state, which a BEAM would decode by its own module.
     answer(node, "proc_lib", "translate_initial_call", 1, |context, args| {
@@ -47,7 +75,7 @@ pub(super) fn export(node: &Node) {
     }
     for (module, name) in [("erlang", "is_process_alive"), ("Elixir.Process", "alive?")] {
         answer(node, module, name, 1, |context, args| {
-            let pid = args[0].as_pid().ok_or_else(Raise::badarg)?;
+            let pid = own(&context.node, &args[0])?;
             Ok(context.node.router().cell(pid).is_some_and(|cell| cell.live().is_ok()).into())
         });
     }
@@ -60,7 +88,7 @@ pub(super) fn export(node: &Node) {
 }
 
 fn usual(node: &Node, pid: &Term, dead: Atom) -> Result<Term, Raise> {
-    let pid = pid.as_pid().ok_or_else(Raise::badarg)?;
+    let pid = own(node, pid)?;
     let Some(cell) = node.router().cell(pid) else { return Ok(dead.into()) };
     let Ok(state) = cell.live() else { return Ok(dead.into()) };
     // A process without a name has no such item here, unlike in `process_info/2`.
@@ -70,7 +98,15 @@ fn usual(node: &Node, pid: &Term, dead: Atom) -> Result<Term, Raise> {
 }
 
 fn chosen(node: &Node, pid: &Term, what: &Term, dead: Atom) -> Result<Term, Raise> {
-    let pid = pid.as_pid().ok_or_else(Raise::badarg)?;
+    let pid = own(node, pid)?;
+    // What is no item is refused whether or not the process lives.
+    let items = match what {
+        Term::List(list) => list.is_proper().then(|| list.iter().all(|item| is_item(&item))),
+        item => Some(is_item(item)),
+    };
+    if items != Some(true) {
+        return Err(Raise::badarg());
+    }
     let Some(cell) = node.router().cell(pid) else { return Ok(dead.into()) };
     let Ok(state) = cell.live() else { return Ok(dead.into()) };
     let one = |item: &Term| {

@@ -60,6 +60,12 @@ fn backends_answer_as_a_beam_s(release: Release) {
           priority, reductions, registered_name, sequential_trace_token, stack_size, status, suspending, \
           total_heap_size, trace, trap_exit, last_calls, catchlevel, binary]])]",
         "Shape(Rpc(proc_lib, translate_initial_call, [whereis_at(counter)]))",
+        // Of a process that has ended, and of one elsewhere: what is no item is refused all the same.
+        "P = spawn(N, D, sleep, [0]), R = monitor(process, P), receive {'DOWN', R, _, _, _} -> ok end, \
+         [tiebeam_peer:tried(fun() -> Rpc(erlang, process_info, [Q, I]) end) || Q <- [P, self(), whereis_at(counter)], \
+          I <- [trap_exit, nonsense, [], [trap_exit, priority], [nonsense], [trap_exit | x], 1, <<>>]]",
+        "P = spawn(N, D, sleep, [0]), R = monitor(process, P), receive {'DOWN', R, _, _, _} -> ok end, \
+         [tiebeam_peer:tried(fun() -> Rpc(erlang, F, [Q]) end) || F <- [process_info, is_process_alive], Q <- [P, self(), 1]]",
     ];
     for call in calls {
         let call = call.replace("whereis_at(", "(fun(Name) -> Rpc(erlang, whereis, [Name]) end)(");
