@@ -12,6 +12,7 @@ use super::{Shared, name_server, resolve};
 use crate::etf::Encoded;
 use crate::node::Node;
 use crate::process::{AliasMode, Answer, Dest, Exited, Mail, Process, Registry, SendError, reason};
+use crate::signal::Target;
 use crate::term::{Atom, Pid, Term, atom::known};
 
 /// The names and locks of the cluster; made by [`Node::global`].
@@ -302,12 +303,17 @@ async fn lock_everybody(
     };
     let mut times = 0;
     loop {
-        let nodes = everybody();
+        let mut nodes = everybody();
+        nodes.sort();
         let boss = nodes.iter().copied().max().unwrap_or(me);
-        if set_lock(process, id, &[boss], Some(0)).await? {
+        // One that is just coming or going would have no say, and is waited for.
+        let all_there = nodes.iter().all(|node| process.is_connected(*node));
+        if all_there && set_lock(process, id, &[boss], Some(0)).await? {
             let others: Vec<Atom> = nodes.iter().copied().filter(|node| *node != boss).collect();
             let locked = set_lock(process, id, &others, Some(0)).await?;
-            if locked && everybody().iter().all(|node| nodes.contains(node)) {
+            let mut now = everybody();
+            now.sort();
+            if locked && now == nodes {
                 return Ok((nodes, boss));
             }
             if locked {
@@ -319,7 +325,8 @@ async fn lock_everybody(
     }
 }
 
-/// Takes a lock on these nodes in the name of a process; false once it was tried again so often.
+/// Takes a lock on these nodes, those that are connected, in the name of a process; false once it was tried again so
+/// often.
 pub(crate) async fn set_lock(
     process: &mut Process,
     id: &Term,
@@ -349,8 +356,7 @@ pub(crate) async fn set_lock(
 
 /// Gives a lock back on these nodes; those that are gone have dropped it, and are not connected to again.
 pub(crate) async fn release(process: &mut Process, id: &Term, nodes: &[Atom]) -> Result<(), Exited> {
-    let nodes: Vec<Atom> = nodes.iter().copied().filter(|node| process.is_connected(*node)).collect();
-    ask(process, &nodes, &Term::tuple([Term::atom("del_lock"), id.clone()])).await.map(|_answers| ())
+    ask(process, nodes, &Term::tuple([Term::atom("del_lock"), id.clone()])).await.map(|_answers| ())
 }
 
 /// Waits for at most a quarter of a second, and each time longer, up to eight seconds, as BEAMs do.
@@ -361,18 +367,17 @@ async fn pause(times: &mut u32) {
     tokio::time::sleep(Duration::from_millis(1 + random % most)).await;
 }
 
-/// Calls the name servers of several nodes at once; `None` for one that is not there.
+/// Calls the name servers of several nodes at once; `None` for one that is not there. Never connects to any.
 async fn ask(process: &mut Process, nodes: &[Atom], request: &Term) -> Result<Vec<(Atom, Option<Term>)>, Exited> {
     let request = reason::of(request);
     let mut open = Vec::with_capacity(nodes.len());
     for node in nodes {
-        let to = Dest::Remote(name_server(), *node);
-        let reference = process.monitor_alias(to.clone(), AliasMode::ReplyDemonitor)?;
+        let to = Target::Name(name_server());
+        let reference = process.monitor_alias_noconnect(to, *node, AliasMode::ReplyDemonitor)?;
         let tag = crate::term::List::improper(vec![known::alias().into()], reference.into());
         let from = Term::tuple([process.pid().into(), tag]);
         let message = Encoded::tuple(&[reason::of(&known::gen_call().into()), reason::of(&from), request.clone()]);
-        // Only a process that has ended cannot send to a remote name.
-        process.send_now(to, message).map_err(|_ended| Exited)?;
+        let _sent_or_gone = process.send_noconnect(name_server(), *node, message);
         open.push((*node, reference));
     }
     let mut answers = Vec::with_capacity(open.len());

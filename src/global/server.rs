@@ -242,6 +242,12 @@ impl Server {
 
     fn act(&mut self) {
         let acts = self.shared.state().take_acts();
+        // Nothing else here connects to anybody: what is for a new partner waits for its connection.
+        for act in &acts {
+            if let Act::Join(node) = act {
+                self.gns.begin_to_connect(*node);
+            }
+        }
         for act in acts {
             self.perform(act);
         }
@@ -258,18 +264,23 @@ impl Server {
             // Its nodedown may be in the mailbox already.
             Act::Send(node, message) => send_noconnect(&self.gns, node, &message),
             Act::LockerSend(node, message) => send_noconnect(&self.locker, node, &message),
-            Act::Tell(pid, message) => send(&self.gns, Dest::Pid(pid), &message),
+            Act::Tell(pid, message) => {
+                if self.gns.is_connected(pid.node) {
+                    send(&self.gns, Dest::Pid(pid), &message);
+                }
+            }
             Act::Ask { node, serial, request } => {
                 let Some(reference) = self.locker_call(node, "set_lock", request) else { return };
                 self.asked.insert(reference, (serial, node));
             }
-            Act::Release { node, request } if self.locker.is_connected(node) => {
+            // Where it is gone, it has dropped what our processes held when it lost us.
+            Act::Release { node, request } => {
                 let _answered_in_any_case = self.locker_call(node, "del_lock", request);
             }
-            // It has dropped what our processes held when it lost us.
-            Act::Release { .. } => {}
+            // What was of a node that is gone by now goes at once: to connect to it again only to ask would undo what
+            // the whole cluster has just agreed on.
             Act::Watch(pid) => {
-                if let Ok(reference) = self.gns.monitor(pid) {
+                if let Ok(reference) = self.gns.monitor_noconnect(Target::Pid(pid), pid.node) {
                     self.monitors.insert(pid, reference);
                     self.watched.insert(reference, pid);
                 }
@@ -298,11 +309,10 @@ impl Server {
     }
 
     fn locker_call(&self, node: Atom, what: &str, lock_id: Term) -> Option<Ref> {
-        let to = Dest::Remote(name_server(), node);
-        let reference = self.locker.monitor(to.clone()).ok()?;
+        let reference = self.locker.monitor_noconnect(Target::Name(name_server()), node).ok()?;
         let from = Term::tuple([self.locker.pid().into(), reference.into()]);
         let request = Term::tuple([Term::atom(what), lock_id]);
-        send(&self.locker, to, &Term::tuple([Term::atom("$gen_call"), from, request]));
+        send_noconnect(&self.locker, node, &Term::tuple([Term::atom("$gen_call"), from, request]));
         Some(reference)
     }
 

@@ -78,6 +78,8 @@ pub(crate) struct State {
     pub(super) sessions: BTreeMap<Atom, Session>,
     /// What peers said before their nodeup came.
     early: BTreeMap<Atom, His>,
+    /// Peers none of whose beginnings has been acknowledged since their nodeup.
+    unacknowledged: BTreeSet<Atom>,
     lost: BTreeMap<(Atom, Atom), (Term, i64, u64)>,
     next_tag: i64,
     lost_number: i64,
@@ -125,6 +127,7 @@ impl State {
             joining: BTreeMap::new(),
             sessions: BTreeMap::new(),
             early: BTreeMap::new(),
+            unacknowledged: BTreeSet::new(),
             lost: BTreeMap::new(),
             next_tag: 0,
             lost_number: 0,
@@ -197,6 +200,7 @@ impl State {
 
     pub(crate) fn node_up(&mut self, node: Atom, now: u64) {
         self.up.insert(node);
+        self.unacknowledged.insert(node);
         self.acts.extend(self.joining.remove(&node).unwrap_or_default());
         if self.settings.connect_all && !self.known.contains_key(&node) {
             self.begin(node);
@@ -241,6 +245,12 @@ impl State {
         self.acts.push(Act::Send(node, wire::init_connect(self.me, self.next_tag, self.locker_pid)));
     }
 
+    fn begin_if_idle(&mut self, node: Atom) {
+        if !self.sessions.contains_key(&node) {
+            self.begin(node);
+        }
+    }
+
     fn end_session(&mut self, node: Atom, well: bool, now: u64) {
         self.sessions.remove(&node);
         self.locker_forgets(node, well, now);
@@ -282,9 +292,12 @@ impl State {
                 self.init_connect(node, His { tag, version, locker }, now)
             }
             Message::Ack { node, mine, his } => {
-                let Some(session) = self.sessions.get(&node) else { return };
-                let same = session.his.as_ref().is_some_and(|known| known.tag == his);
-                if !same || mine != Term::from(session.my_tag) {
+                // Of a session that is over already: the peer has been sent the next one's tag.
+                if !self.is_current(node, &mine) {
+                    return;
+                }
+                let known = self.sessions.get(&node).and_then(|session| session.his.as_ref());
+                if known.is_none_or(|known| known.tag != his) {
                     self.acts.push(Act::Send(node, wire::cancel(self.me, his)));
                     self.restart(node, now);
                 }
@@ -339,22 +352,29 @@ impl State {
         self.sessions.get(&node).is_some_and(|session| *tag == Term::from(session.my_tag))
     }
 
+    /// A peer begins. Of several beginnings the last counts: those before it were sent before the peer knew that the
+    /// connection was lost and made again. It has our tag, or will have, or else says that it has dropped it. A BEAM
+    /// begins anew for each acknowledgement of what is over, and if each beginning were acknowledged that would go on
+    /// for ever; nobody waits for one, so only the first of a connection is.
     fn init_connect(&mut self, node: Atom, his: His, now: u64) {
-        match self.sessions.get_mut(&node) {
-            None => {
-                // Its nodeup comes later, or it is known already and will say that it is in sync.
-                self.early.insert(node, his);
-            }
-            Some(session) if session.his.is_some() => {
-                self.acts.push(Act::Send(node, wire::cancel(self.me, his.tag)));
-                self.restart(node, now);
-            }
-            Some(session) => {
-                self.acts.push(Act::Send(node, wire::ack(self.me, his.tag.clone(), session.my_tag)));
-                session.his = Some(his);
-                self.queued(now);
-            }
+        if self.settings.connect_all && self.up.contains(&node) && !self.known.contains_key(&node) {
+            // It was in sync, and has lost us since.
+            self.begin_if_idle(node);
         }
+        let Some(session) = self.sessions.get_mut(&node) else {
+            // Its nodeup comes later, or it is known already and will say that it is in sync.
+            self.early.insert(node, his);
+            return;
+        };
+        let my_tag = session.my_tag;
+        if session.his.is_some() {
+            self.end_session(node, false, now);
+        }
+        if self.unacknowledged.remove(&node) {
+            self.acts.push(Act::Send(node, wire::ack(self.me, his.tag.clone(), my_tag)));
+        }
+        self.sessions.insert(node, Session { my_tag, his: Some(his), ..Session::default() });
+        self.queued(now);
     }
 
     /// What a peer's locker says; without a tag it came straight to ours.

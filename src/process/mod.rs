@@ -315,6 +315,40 @@ impl Process {
         .await
     }
 
+    /// As [`Process::monitor`] for another node, but never connects: who is on a node that is not connected is told of at
+    /// once, as when a connection is lost.
+    pub(crate) fn monitor_noconnect(&self, to: Target, node: Atom) -> Result<Ref, Exited> {
+        let reference = self.router.make_ref();
+        self.monitor_connected(reference, to, node)?;
+        Ok(reference)
+    }
+
+    /// The same under a reference that is an alias too.
+    pub(crate) fn monitor_alias_noconnect(&self, to: Target, node: Atom, mode: AliasMode) -> Result<Ref, Exited> {
+        let reference = self.router.make_ref();
+        self.router.add_alias(&self.cell, reference, mode);
+        self.monitor_connected(reference, to, node)?;
+        Ok(reference)
+    }
+
+    fn monitor_connected(&self, reference: Ref, target: Target, node: Atom) -> Result<(), Exited> {
+        // Noted before it is sent: the connection may be lost meanwhile.
+        self.live()?.monitors.insert(reference, Monitor { node, target });
+        let monitor = Signal::Monitor { from: self.pid(), to: target, reference };
+        if !self.router.send_noconnect(self.pid(), node, monitor) {
+            let reason = reason::noconnection();
+            self.router.deliver(Signal::Down { from: target, to: self.pid(), reference, reason });
+        }
+        Ok(())
+    }
+
+    /// Begins to connect to a node, as sending to it does: what is sent from now on waits for that.
+    pub(crate) fn begin_to_connect(&self, node: Atom) {
+        if node != self.pid().node {
+            let _connected_or_connecting = self.router.outbox(node);
+        }
+    }
+
     /// Watches a process under a reference that is an alias too, as `monitor(…, [{alias, Mode}])`.
     pub(crate) fn monitor_alias(&self, to: Dest, mode: AliasMode) -> Result<Ref, Exited> {
         let reference = self.router.make_ref();
@@ -410,7 +444,7 @@ impl Process {
         // Noted before the connection is looked at: it may be lost meanwhile.
         *state.node_monitors.entry(node).or_insert(0) += 1;
         drop(state);
-        let _connected_or_connecting = self.router.outbox(node);
+        self.begin_to_connect(node);
         Ok(())
     }
 

@@ -51,6 +51,10 @@ pub(super) fn export(node: &Node) {
                 Some(term) if term.is_atom("infinity") => None,
                 Some(term) => Some(term.as_i64().and_then(|n| u32::try_from(n).ok()).ok_or_else(Raise::badarg)?),
             };
+            if args.len() > 1 {
+                // Nodes that are named are connected to.
+                nodes.iter().for_each(|node| context.process.begin_to_connect(*node));
+            }
             let set = set_lock(&mut context.process, &id, &nodes, retries).await;
             Ok(set.map_err(|_ended| Raise::badarg())?.into())
         });

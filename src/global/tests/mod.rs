@@ -43,7 +43,18 @@ proptest! {
     }
 
     #[test]
-    #[ignore = "known to fail: lost and connected again at once, two can go on beginning anew for ever"]
+    fn what_is_lost_and_made_again_at_once_comes_to_rest(
+        (nodes, events) in (2..=5_usize).prop_flat_map(|nodes| (Just(nodes), events(nodes))),
+        seed in any::<u64>(),
+        guards in any::<bool>(),
+    ) {
+        let mut world = World::new(nodes, seed, guards);
+        events.iter().for_each(|event| world.happen(event));
+        world.come_to_rest();
+    }
+
+    #[test]
+    #[ignore = "known to fail, seldom: an in_sync that is lost leaves one who is known and does not know, as among BEAMs"]
     fn tables_converge_and_nobody_hangs(
         (nodes, events) in (2..=5_usize).prop_flat_map(|nodes| (Just(nodes), events(nodes))),
         seed in any::<u64>(),

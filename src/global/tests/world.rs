@@ -86,6 +86,8 @@ pub(super) struct World {
     links: BTreeSet<(usize, usize)>,
     blocked: BTreeSet<(usize, usize)>,
     alive: BTreeSet<Pid>,
+    /// How often each process has ended: the next one has another pid.
+    ended: BTreeMap<(usize, u32), u32>,
     watching: BTreeSet<(Pid, usize)>,
     asked: BTreeSet<(usize, u64, usize)>,
     jobs: Vec<VecDeque<Job>>,
@@ -135,6 +137,7 @@ impl World {
             links: BTreeSet::new(),
             blocked: BTreeSet::new(),
             alive: (0..nodes).map(|at| pid(at, LOCKER)).collect(),
+            ended: BTreeMap::new(),
             watching: BTreeSet::new(),
             asked: BTreeSet::new(),
             jobs: vec![VecDeque::new(); nodes],
@@ -210,9 +213,17 @@ impl World {
         }
     }
 
+    fn process(&self, at: usize, process: u32) -> Pid {
+        let serial = self.ended.get(&(at, process)).copied().unwrap_or(0);
+        Pid { serial, ..pid(at, FIRST_PROCESS + process) }
+    }
+
     fn die(&mut self, pid: Pid) {
         if !self.alive.remove(&pid) {
             return;
+        }
+        if let Some(process) = pid.id.checked_sub(FIRST_PROCESS) {
+            self.ended.insert((at(pid.node), process), pid.serial + 1);
         }
         let watchers: Vec<usize> = self.watching.iter().filter(|(of, _)| *of == pid).map(|(_, by)| *by).collect();
         for by in watchers {
@@ -224,12 +235,13 @@ impl World {
     pub(super) fn happen(&mut self, event: &Event) {
         match *event {
             Event::Register { at, name, process, replace } => {
-                self.alive.insert(pid(at, FIRST_PROCESS + process));
+                let process = self.process(at, process);
+                self.alive.insert(process);
                 self.jobs[at].push_back(Job::Register { name, process, replace });
             }
             Event::Unregister { at, name } => self.jobs[at].push_back(Job::Unregister { name }),
             Event::Lock { at } => self.jobs[at].push_back(Job::Lock),
-            Event::Die { at, process } => self.die(pid(at, FIRST_PROCESS + process)),
+            Event::Die { at, process } => self.die(self.process(at, process)),
             Event::Connect { one, two } => {
                 self.reach(one, two);
             }
@@ -249,12 +261,18 @@ impl World {
                     }
                 }
             }
-            Event::Settle => self.settle(),
+            Event::Settle => self.come_to_rest(),
         }
     }
 
     /// Heals everything and lets all come to rest: then all must be in sync, with equal tables, and nothing locked.
     pub(super) fn settle(&mut self) {
+        self.come_to_rest();
+        self.compare();
+    }
+
+    /// Heals everything and lets all come to rest: nobody begins anew for ever, and nothing stays locked.
+    pub(super) fn come_to_rest(&mut self) {
         self.blocked.clear();
         let nodes = self.states.len();
         for _ in 0..20 {
@@ -275,17 +293,24 @@ impl World {
         panic!("it never stays connected: {self:?}");
     }
 
-    fn check(&mut self) {
+    fn compare(&self) {
+        for state in &self.states {
+            assert!(state.is_synced(), "{} hangs in a sync: {self:?}", state.me);
+        }
         let tables: Vec<BTreeMap<Term, Pid>> = self
             .states
             .iter()
             .map(|state| state.names().map(|(name, entry)| (name.clone(), entry.pid)).collect())
             .collect();
-        for at in 0..tables.len() {
-            assert!(self.states[at].is_synced(), "{} hangs in a sync: {self:?}", node(at));
-            assert_eq!(tables[at], tables[0], "tables differ: {self:?}");
-            for name in tables[at].values() {
-                assert!(self.alive.contains(name), "a dead process has a name: {self:?}");
+        for table in &tables {
+            assert_eq!(table, &tables[0], "tables differ: {self:?}");
+        }
+    }
+
+    fn check(&mut self) {
+        for at in 0..self.states.len() {
+            for (_, entry) in self.states[at].names() {
+                assert!(self.alive.contains(&entry.pid), "a dead process has a name: {self:?}");
             }
             let probe = |what: &str, of: &str| {
                 Term::tuple([Term::atom(what), Term::tuple([Term::atom(of), Term::atom("probe")])])
@@ -393,7 +418,13 @@ impl World {
     }
 
     fn act(&mut self, from: usize) {
-        for act in self.states[from].take_acts() {
+        let acts = self.states[from].take_acts();
+        for act in &acts {
+            if let Act::Join(to) = act {
+                self.reach(from, at(*to));
+            }
+        }
+        for act in acts {
             match act {
                 Act::Send(to, message) => {
                     self.post((from, Who::Server), (at(to), Who::Server), Letter::Wire(message));
@@ -408,7 +439,7 @@ impl World {
                 }
                 Act::Ask { node: to, serial, request } => {
                     let what = Term::tuple([Term::atom("set_lock"), request]);
-                    if self.reach(from, at(to)) {
+                    if self.linked(from, at(to)) {
                         self.asked.insert((from, serial, at(to)));
                         let letter = Letter::Call { from: pid(from, LOCKER), request: what, serial: Some(serial) };
                         self.post((from, Who::Locker), (at(to), Who::Server), letter);
@@ -424,7 +455,7 @@ impl World {
                 }
                 Act::Watch(pid) => {
                     let owner = at(pid.node);
-                    if self.alive.contains(&pid) && self.reach(from, owner) {
+                    if self.alive.contains(&pid) && self.linked(from, owner) {
                         self.watching.insert((pid, from));
                     } else {
                         self.note(from, Letter::PidDown(pid));

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::{FIRST_PROCESS, Letter, Who, World, at, pid};
+use super::{Letter, Who, World, at, pid};
 use crate::term::{Pid, Term};
 
 #[derive(Debug, Clone)]
 pub(super) enum Job {
-    Register { name: u32, process: u32, replace: bool },
+    Register { name: u32, process: Pid, replace: bool },
     Unregister { name: u32 },
     Lock,
 }
@@ -36,6 +36,10 @@ pub(super) struct Client {
     pub(super) done: bool,
 }
 
+fn same(these: &[usize], those: &[usize]) -> bool {
+    these.iter().collect::<BTreeSet<_>>() == those.iter().collect::<BTreeSet<_>>()
+}
+
 fn lock_request(what: &str, client: &Client, owner: Pid) -> Term {
     let resource = Term::atom(if matches!(client.job, Job::Lock) { "resource" } else { "global" });
     Term::tuple([Term::atom(what), Term::tuple([resource, owner.into()])])
@@ -58,19 +62,24 @@ impl World {
 
     pub(super) fn lock_boss(&mut self, at: usize) {
         let nodes = self.everybody(at);
+        let all_there = nodes.iter().all(|to| self.linked(at, *to));
         let Some(client) = &mut self.clients[at] else { return };
         client.boss = nodes.iter().copied().max().unwrap_or(at);
         client.nodes = nodes;
+        if !all_there {
+            client.step = Step::Sleep;
+            return;
+        }
         (client.step, client.refused) = (Step::LockBoss, false);
         let (request, boss) = (lock_request("set_lock", client, pid(at, client.id)), client.boss);
-        self.ask(at, vec![boss], &request, true);
+        self.ask(at, vec![boss], &request);
     }
 
-    fn ask(&mut self, from: usize, nodes: Vec<usize>, request: &Term, connects: bool) {
+    fn ask(&mut self, from: usize, nodes: Vec<usize>, request: &Term) {
         let Some(id) = self.clients[from].as_ref().map(|client| client.id) else { return };
         let mut asked = BTreeSet::new();
         for to in nodes {
-            if self.linked(from, to) || (connects && self.reach(from, to)) {
+            if self.linked(from, to) {
                 asked.insert(to);
                 let letter = Letter::Call { from: pid(from, id), request: request.clone(), serial: None };
                 self.post((from, Who::Client), (to, Who::Server), letter);
@@ -108,9 +117,9 @@ impl World {
             Step::LockBoss => {
                 client.step = Step::LockRest;
                 let request = lock_request("set_lock", client, owner);
-                self.ask(at, rest, &request, true);
+                self.ask(at, rest, &request);
             }
-            Step::LockRest if client.refused || everybody.iter().any(|node| !client.nodes.contains(node)) => {
+            Step::LockRest if client.refused || !same(&everybody, &client.nodes) => {
                 self.free(at);
             }
             Step::LockRest => {
@@ -126,7 +135,7 @@ impl World {
                     }
                     Job::Unregister { name: free } => Term::tuple([Term::atom("unregister"), name(*free)]),
                     Job::Register { name: taken, process, replace } => {
-                        let process = pid(at, FIRST_PROCESS + process);
+                        let process = *process;
                         if !replace && !self.states[at].is_free(&name(*taken), process) {
                             return self.free(at);
                         }
@@ -135,13 +144,13 @@ impl World {
                 };
                 client.step = Step::Do;
                 let nodes = client.nodes.clone();
-                self.ask(at, nodes, &request, true);
+                self.ask(at, nodes, &request);
             }
             Step::Do => self.free(at),
             Step::FreeRest => {
                 client.step = Step::FreeBoss;
                 let (request, boss) = (lock_request("del_lock", client, owner), client.boss);
-                self.ask(at, vec![boss], &request, false);
+                self.ask(at, vec![boss], &request);
             }
             Step::FreeBoss if client.done => {
                 self.die(owner);
@@ -160,6 +169,6 @@ impl World {
         }
         client.step = Step::FreeRest;
         let request = lock_request("del_lock", client, pid(at, client.id));
-        self.ask(at, rest, &request, false);
+        self.ask(at, rest, &request);
     }
 }
