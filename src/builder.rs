@@ -42,6 +42,8 @@ pub struct NodeBuilder {
     busy_limit: Option<usize>,
     #[cfg(feature = "cluster")]
     strategies: Vec<crate::cluster::Strategy>,
+    #[cfg(feature = "cluster")]
+    hooks: std::sync::Arc<dyn crate::cluster::Hooks>,
 }
 
 /// A node could not start.
@@ -109,6 +111,8 @@ impl Node {
             busy_limit: None,
             #[cfg(feature = "cluster")]
             strategies: Vec::new(),
+            #[cfg(feature = "cluster")]
+            hooks: std::sync::Arc::new(crate::cluster::DefaultHooks),
         }
     }
 }
@@ -221,10 +225,17 @@ impl NodeBuilder {
         self
     }
 
-    /// Finds other nodes by this strategy; may be said several times. [`crate::cluster::start`] takes hooks as well.
+    /// Finds other nodes by this strategy; may be said several times.
     #[cfg(feature = "cluster")]
     pub fn cluster(mut self, strategy: crate::cluster::Strategy) -> Self {
         self.strategies.push(strategy);
+        self
+    }
+
+    /// What the strategies do instead of connecting and disconnecting, and which nodes they take for connected.
+    #[cfg(feature = "cluster")]
+    pub fn cluster_hooks(mut self, hooks: impl crate::cluster::Hooks) -> Self {
+        self.hooks = std::sync::Arc::new(hooks);
         self
     }
 
@@ -285,7 +296,7 @@ impl NodeBuilder {
         node.spawn_task(registration::stay_registered(node.clone(), registrar, registered));
         node.spawn_task(crate::node::accept::accept_peers(node.clone(), listener));
         #[cfg(feature = "cluster")]
-        crate::cluster::start(&node, &self.strategies, std::sync::Arc::new(crate::cluster::DefaultHooks))?;
+        crate::cluster::start(&node, &self.strategies, std::sync::Arc::clone(&self.hooks))?;
         Ok(node)
     }
 

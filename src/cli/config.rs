@@ -36,7 +36,11 @@ pub(crate) enum ConfigError {
 }
 
 /// Keys of which one, said elsewhere, overrides all.
-const FAMILIES: &[&[&str]] = &[&["name", "sname"], &["cookie", "cookie-file"], &["crdt", "crdt-neighbour"]];
+const FAMILIES: &[&[&str]] = &[&["name", "sname"], &["cookie", "cookie-file"], &[REPLICA, NEIGHBOUR]];
+
+/// The keys of replicas, of which each may be a table with neighbours of its own.
+const REPLICA: &str = "crdt";
+const NEIGHBOUR: &str = "crdt-neighbour";
 
 /// Variables that are not clap's, with the key that each overrides.
 const VARIABLES: &[(&str, &str)] = &[("TIEBEAM_COOKIE", "cookie"), ("TIEBEAM_COOKIE_FILE", "cookie-file")];
@@ -168,11 +172,36 @@ fn values(arg: &Arg, value: &Spanned<DeValue<'_>>) -> Result<Vec<Placed>, Placed
         },
         (ArgAction::Count, _) => Err((span, "is 0, 1 or 2".into())),
         (_, DeValue::Array(items)) if matches!(arg.get_action(), ArgAction::Append) => {
-            let items = items.iter().map(|item| Ok((item.span(), format!("--{long}={}", scalar(item)?))));
-            items.collect()
+            let mut flags = Vec::new();
+            for item in items {
+                match item.get_ref() {
+                    DeValue::Table(replica) if long == REPLICA => flags.extend(with_neighbours(item.span(), replica)?),
+                    _ => flags.extend(flag(item.span(), &scalar(item)?)),
+                }
+            }
+            Ok(flags)
         }
+        (_, DeValue::Table(replica)) if long == REPLICA => with_neighbours(span, replica),
         _ => Ok(flag(span, &scalar(value)?)),
     }
+}
+
+/// A replica and the neighbours of it alone: `[[crdt]]` with `name` and `neighbour`, one or a list.
+fn with_neighbours(span: Range<usize>, replica: &DeTable<'_>) -> Result<Vec<Placed>, Placed> {
+    let (mut name, mut neighbours) = (None, Vec::new());
+    for (key, value) in replica {
+        match (key.get_ref().as_ref(), value.get_ref()) {
+            ("name", _) => name = Some((value.span(), format!("--{REPLICA}={}", scalar(value)?))),
+            ("neighbour", DeValue::Array(items)) => neighbours.extend(items),
+            ("neighbour", _) => neighbours.push(value),
+            (other, _) => return Err((key.span(), format!("has no key {other}; there are name and neighbour"))),
+        }
+    }
+    let mut flags = vec![name.ok_or_else(|| (span, "needs a name".to_owned()))?];
+    for neighbour in neighbours {
+        flags.push((neighbour.span(), format!("--{NEIGHBOUR}={}", scalar(neighbour)?)));
+    }
+    Ok(flags)
 }
 
 fn scalar(value: &Spanned<DeValue<'_>>) -> Result<String, (Range<usize>, String)> {

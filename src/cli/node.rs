@@ -56,7 +56,8 @@ pub(super) struct NodeArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     net_ticktime: u64,
     /// Find other nodes, as with libcluster: static:N1,N2 | local_epmd | hosts[:file=F] | gossip[:secret=S,port=N…] |
-    /// dns:QUERY,BASENAME | kubernetes:node_basename=B,selector=S
+    /// dns:QUERY,BASENAME | kubernetes:node_basename=B,selector=S | kubernetes_dns:service=S,application_name=A |
+    /// kubernetes_dns_srv:service=S,namespace=N,application_name=A | rancher:node_basename=B
     /// (may be given several times; in the environment separated by ;).
     #[arg(long, value_name = "STRATEGY", env = "TIEBEAM_CLUSTER", value_delimiter = ';', hide_env_values = true)]
     cluster: Vec<crate::cluster::Strategy>,

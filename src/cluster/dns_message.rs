@@ -1,18 +1,23 @@
-//! DNS messages: one question out, the addresses of an answer in.
+//! DNS messages: one question out, the addresses or hosts of an answer in.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+/// How often a name may go on elsewhere in a message; more is a circle.
+const MOST_JUMPS: usize = 32;
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     A = 1,
     Aaaa = 28,
+    Srv = 33,
 }
 
 /// What a server said.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Answer {
-    Addresses(Vec<IpAddr>),
+    /// Addresses, or the targets of services.
+    Hosts(Vec<String>),
     /// There is no such name.
     NoName,
     /// It did not fit: ask over TCP.
@@ -50,7 +55,7 @@ pub(super) fn answer(bytes: &[u8], query: &[u8]) -> Option<Answer> {
         (true, _) => return Some(Answer::Truncated),
         (false, 3) => return Some(Answer::NoName),
         // Not implemented: a server that does not know the kind has none of it.
-        (false, 4) => return Some(Answer::Addresses(Vec::new())),
+        (false, 4) => return Some(Answer::Hosts(Vec::new())),
         (false, 0) => {}
         (false, code) => return Some(Answer::Failed(code)),
     }
@@ -62,17 +67,45 @@ pub(super) fn answer(bytes: &[u8], query: &[u8]) -> Option<Answer> {
         rest = after;
     }
     let kind = *question.get(question.len().checked_sub(3)?)?;
-    let mut addresses = Vec::new();
+    let mut hosts = Vec::new();
     for _ in 0..u16::from_be_bytes([*a, *b]) {
         let (found, data, after) = record(rest)?;
-        match (found == u16::from(kind), data.len()) {
-            (true, 4) => addresses.push(Ipv4Addr::from(<[u8; 4]>::try_from(data).ok()?).into()),
-            (true, 16) => addresses.push(Ipv6Addr::from(<[u8; 16]>::try_from(data).ok()?).into()),
+        // Priority, weight and port say nothing that nodes go by.
+        let target_at = bytes.len().checked_sub(after.len() + data.len())? + 6;
+        match (found == u16::from(kind), data.len(), found) {
+            (true, 4, 1) => hosts.push(Ipv4Addr::from(<[u8; 4]>::try_from(data).ok()?).to_string()),
+            (true, 16, 28) => hosts.push(Ipv6Addr::from(<[u8; 16]>::try_from(data).ok()?).to_string()),
+            (true, 7.., 33) => hosts.push(name(bytes, target_at)?),
             _ => {}
         }
         rest = after;
     }
-    Some(Answer::Addresses(addresses))
+    Some(Answer::Hosts(hosts))
+}
+
+/// The name at a place of the message, without the last full stop.
+fn name(message: &[u8], mut at: usize) -> Option<String> {
+    let (mut labels, mut jumps, mut len) = (Vec::new(), 0, 0);
+    loop {
+        let (&first, rest) = message.get(at..)?.split_first()?;
+        match first {
+            0 => return Some(labels.join(".")),
+            1..64 => {
+                let label = rest.get(..usize::from(first))?;
+                labels.push(std::str::from_utf8(label).ok()?);
+                len += label.len() + 1;
+                at += label.len() + 1;
+            }
+            192.. => {
+                at = usize::from(u16::from_be_bytes([first & 63, *rest.first()?]));
+                jumps += 1;
+            }
+            _ => return None,
+        }
+        if jumps > MOST_JUMPS || len > 255 {
+            return None;
+        }
+    }
 }
 
 /// A record's kind and data, and what follows it.
@@ -125,15 +158,33 @@ mod tests {
         let asked = query(7, "app.lab", Kind::A).unwrap();
         let records: [(u8, &[u8]); 3] = [(5, b"\x03web\xC0\x10"), (1, &[10, 0, 0, 1]), (1, &[10, 0, 0, 2])];
         let whole = reply(&asked, [0x81, 0x80], &records);
-        let expected = ["10.0.0.1", "10.0.0.2"].map(|ip| ip.parse().unwrap());
-        assert_eq!(answer(&whole, &asked), Some(Answer::Addresses(expected.into())));
+        let expected = ["10.0.0.1", "10.0.0.2"].map(str::to_owned);
+        assert_eq!(answer(&whole, &asked), Some(Answer::Hosts(expected.into())));
         for len in 0..whole.len() {
             assert_eq!(answer(&whole[..len], &asked), None, "{len}");
         }
         let asked = query(7, "app.lab", Kind::Aaaa).unwrap();
         let ip = "fd00::1".parse::<Ipv6Addr>().unwrap();
         let whole = reply(&asked, [0x81, 0x80], &[(28, &ip.octets())]);
-        assert_eq!(answer(&whole, &asked), Some(Answer::Addresses(vec![ip.into()])));
+        assert_eq!(answer(&whole, &asked), Some(Answer::Hosts(vec!["fd00::1".into()])));
+    }
+
+    #[test]
+    fn targets_of_services_are_read_through_pointers_and_circles_are_none() {
+        let asked = query(7, "app.lab", Kind::Srv).unwrap();
+        // The target's name goes on at the question's.
+        let (first, second) = (b"\0\x0A\0\x32\0\0\x05app-0\xC0\x0C", b"\0\x0A\0\x32\0\0\x05app-1\x03lab\0");
+        let whole = reply(&asked, [0x81, 0x80], &[(33, first), (5, b"\x03web\xC0\x10"), (33, second)]);
+        let expected = ["app-0.app.lab", "app-1.lab"].map(str::to_owned);
+        assert_eq!(answer(&whole, &asked), Some(Answer::Hosts(expected.into())));
+        for len in 0..whole.len() {
+            assert_eq!(answer(&whole[..len], &asked), None, "{len}");
+        }
+        let at = u8::try_from(asked.len() + 12 + 6).unwrap();
+        for circle in [[0xC0, at], [0xC0, at + 1], [0xFF, 0xFF], [0x80, 0]] {
+            let whole = reply(&asked, [0x81, 0x80], &[(33, &[&[0; 6], &circle[..]].concat())]);
+            assert_eq!(answer(&whole, &asked), None, "{circle:?}");
+        }
     }
 
     #[test]

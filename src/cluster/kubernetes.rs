@@ -10,19 +10,17 @@ use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
-use super::kubernetes_api::{Lookup, Mode, nodes, path, response};
+use super::http;
+use super::kubernetes_api::{Lookup, Mode, nodes, path};
 use crate::term::NodeName;
 
 /// How long a list may take.
 const PATIENCE: Duration = Duration::from_secs(15);
-
-/// No list is longer.
-const LONGEST: usize = 16 << 20;
 
 /// A cluster whose nodes are pods, with libcluster's names and defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,12 +100,9 @@ impl Kubernetes {
             return Err(io::Error::other("the service account's token is none"));
         }
         let (host, port) = self.address(std::env::var("CLUSTER_DOMAIN").ok());
-        let request = format!(
-            "GET {} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {token}\r\naccept: application/json\r\n\
-             connection: close\r\n\r\n",
-            path(self, &namespace)
-        );
-        let (status, body) = ask(&host, port, &self.service_account_path.join("ca.crt"), &request).await?;
+        let authorization = format!("authorization: Bearer {token}\r\n");
+        let stream = connect(&host, port, &self.service_account_path.join("ca.crt")).await?;
+        let (status, body) = http::get(stream, &host, &path(self, &namespace), &authorization).await?;
         if status != 200 {
             let message = serde_json::from_slice::<serde_json::Value>(&body).ok();
             let message = message.as_ref().and_then(|body| body.get("message")?.as_str()).unwrap_or_default();
@@ -127,27 +122,11 @@ impl Kubernetes {
     }
 }
 
-async fn ask(host: &str, port: u16, ca: &Path, request: &str) -> io::Result<(u16, Vec<u8>)> {
+async fn connect(host: &str, port: u16, ca: &Path) -> io::Result<TlsStream<TcpStream>> {
     let config = trusting(ca).map_err(|why| io::Error::other(format!("{}: {why}", ca.display())))?;
     let name = ServerName::try_from(host.trim_end_matches('.').to_owned()).map_err(io::Error::other)?;
     let tcp = TcpStream::connect((host, port)).await?;
-    let mut stream = TlsConnector::from(Arc::new(config)).connect(name, tcp).await?;
-    stream.write_all(request.as_bytes()).await?;
-    let mut bytes = Vec::new();
-    loop {
-        // A server that closes without TLS's goodbye has ended all the same; a length says whether too early.
-        let ended = match stream.read_buf(&mut bytes).await {
-            Ok(read) => read == 0,
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => true,
-            Err(error) => return Err(error),
-        };
-        if let Some(answer) = response(&bytes, ended).map_err(io::Error::other)? {
-            return Ok(answer);
-        }
-        if ended || bytes.len() > LONGEST {
-            return Err(io::Error::other("the Kubernetes API's answer is too long or cut short"));
-        }
-    }
+    TlsConnector::from(Arc::new(config)).connect(name, tcp).await
 }
 
 /// Believes whom the service account's authority signed.

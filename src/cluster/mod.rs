@@ -20,8 +20,10 @@ mod dns_message;
 mod gossip;
 mod heartbeat;
 mod hosts;
+mod http;
 mod kubernetes;
 mod kubernetes_api;
+mod rancher;
 mod server;
 mod sources;
 mod spec;
@@ -35,10 +37,11 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-pub use self::dns::Dns;
+pub use self::dns::{Dns, Records};
 pub use self::gossip::Gossip;
 pub use self::kubernetes::Kubernetes;
 pub use self::kubernetes_api::{Lookup, Mode};
+pub use self::rancher::Rancher;
 pub use self::spec::StrategyError;
 
 use self::sources::{Poll, Source};
@@ -67,10 +70,14 @@ pub enum Strategy {
     },
     /// The nodes that announce themselves by UDP, as `Gossip`: `gossip[:port=N,secret=S…]`.
     Gossip(Gossip),
-    /// The addresses of a name, as `DNSPoll`: `dns:QUERY,BASENAME[,polling_interval=MS,server=IP:PORT]`.
+    /// The addresses of a name, as `DNSPoll`: `dns:QUERY,BASENAME[,polling_interval=MS,server=IP:PORT]`; those of a
+    /// headless service, as `Kubernetes.DNS`: `kubernetes_dns:service=S,application_name=A`; or the hosts of its SRV
+    /// records, as `Kubernetes.DNSSRV`: `kubernetes_dns_srv:service=S,namespace=N,application_name=A`.
     Dns(Dns),
     /// What a Kubernetes API lists, as `Kubernetes`: `kubernetes:node_basename=B,selector=app=B[,mode=ip|dns|hostname…]`.
     Kubernetes(Box<Kubernetes>),
+    /// The containers of this one's service, as `Rancher`: `rancher:node_basename=B[,metadata=HOST:PORT]`.
+    Rancher(Rancher),
 }
 
 /// A cluster cannot be formed.
@@ -116,6 +123,12 @@ pub trait Hooks: Send + Sync + 'static {
     }
 }
 
+impl std::fmt::Debug for dyn Hooks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Hooks")
+    }
+}
+
 /// The hooks where nothing else is wanted.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct DefaultHooks;
@@ -139,6 +152,9 @@ pub fn start(node: &Node, strategies: &[Strategy], hooks: Arc<dyn Hooks>) -> Res
             Strategy::Hosts { file, every } => Source::Polled(Poll::Hosts(hosts::load(file.as_deref())?), *every),
             Strategy::Dns(dns) => Source::Polled(Poll::Dns(dns.clone()), Some(dns.polling_interval)),
             Strategy::Kubernetes(api) => Source::Polled(Poll::Kubernetes(api.clone()), Some(api.polling_interval)),
+            Strategy::Rancher(rancher) => {
+                Source::Polled(Poll::Rancher(rancher.clone()), Some(rancher.polling_interval))
+            }
             Strategy::Gossip(gossip) => Source::Heard(gossip.open(node.name())?),
         });
     }

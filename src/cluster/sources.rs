@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::gossip::Announcer;
 use super::server::Report;
-use super::{Dns, Kubernetes};
+use super::{Dns, Kubernetes, Rancher};
 use crate::epmd::{self, Config};
 use crate::net::{PortSource, dial, epmd_client};
 use crate::node::Node;
@@ -30,6 +30,7 @@ pub(super) enum Poll {
     Hosts(Vec<String>),
     Dns(Dns),
     Kubernetes(Box<Kubernetes>),
+    Rancher(Rancher),
 }
 
 /// A look that failed.
@@ -47,7 +48,7 @@ impl Source {
     /// Whether what it no longer names is gone.
     pub(super) fn knows_all(&self) -> bool {
         match self {
-            Self::Polled(Poll::Dns(_) | Poll::Kubernetes(_), _) => true,
+            Self::Polled(Poll::Dns(_) | Poll::Kubernetes(_) | Poll::Rancher(_), _) => true,
             // As with libcluster, a name that an EPMD has lost may belong to a node that goes on.
             Self::Polled(Poll::LocalEpmd | Poll::Hosts(_), _) | Self::Fixed(_) | Self::Heard(_) => false,
         }
@@ -107,6 +108,7 @@ impl Poll {
             Self::Hosts(hosts) => of_hosts(node, hosts).await,
             Self::Dns(dns) => Ok(dns.names().await?),
             Self::Kubernetes(api) => Ok(api.names().await?),
+            Self::Rancher(rancher) => Ok(rancher.names().await?),
         }
     }
 }

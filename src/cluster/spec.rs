@@ -6,7 +6,7 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::{Dns, Gossip, Kubernetes, Lookup, Mode, Strategy};
+use super::{Dns, Gossip, Kubernetes, Lookup, Mode, Rancher, Strategy};
 use crate::term::NodeName;
 
 /// How often EPMDs are asked where nothing is said.
@@ -17,7 +17,10 @@ const EPMD_INTERVAL: Duration = Duration::from_secs(5);
 #[non_exhaustive]
 pub enum StrategyError {
     /// There is none of that name.
-    #[error("there is no strategy {0:?}: static, local_epmd, hosts, gossip, dns or kubernetes")]
+    #[error(
+        "there is no strategy {0:?}: static, local_epmd, hosts, gossip, dns, kubernetes, kubernetes_dns, \
+         kubernetes_dns_srv or rancher"
+    )]
     Unknown(String),
     /// A setting that the strategy has not.
     #[error("{strategy} has no setting {key}")]
@@ -57,6 +60,9 @@ impl FromStr for Strategy {
             },
             "gossip" => Self::Gossip(gossip(&mut settings)?),
             "dns" | "dns_poll" => Self::Dns(dns(&mut settings)?),
+            "kubernetes_dns" => Self::Dns(kubernetes_dns(&mut settings)?),
+            "kubernetes_dns_srv" | "kubernetes_dnssrv" => Self::Dns(kubernetes_srv(&mut settings)?),
+            "rancher" => Self::Rancher(rancher(&mut settings)?),
             "kubernetes" => Self::Kubernetes(Box::new(kubernetes(&mut settings)?)),
             _ => return Err(StrategyError::Unknown(kind.into())),
         };
@@ -102,13 +108,43 @@ fn dns(settings: &mut Settings) -> Result<Dns, StrategyError> {
     let (Some(query), Some(basename)) = (query, basename) else {
         return Err(StrategyError::Missing("dns needs a name to ask for and the nodes' own: dns:app.example.com,app"));
     };
-    let mut dns = Dns::new(query, basename);
+    asking(Dns::new(query, basename), settings)
+}
+
+fn kubernetes_dns(settings: &mut Settings) -> Result<Dns, StrategyError> {
+    let (Some(service), Some(application)) = (settings.take("service"), settings.take("application_name")) else {
+        return Err(StrategyError::Missing("kubernetes_dns needs service and application_name"));
+    };
+    asking(Dns::kubernetes(service, application), settings)
+}
+
+fn kubernetes_srv(settings: &mut Settings) -> Result<Dns, StrategyError> {
+    let (Some(service), Some(namespace), Some(application)) =
+        (settings.take("service"), settings.take("namespace"), settings.take("application_name"))
+    else {
+        return Err(StrategyError::Missing("kubernetes_dns_srv needs service, namespace and application_name"));
+    };
+    asking(Dns::kubernetes_srv(&service, &namespace, application), settings)
+}
+
+/// Whom to ask, and how often.
+fn asking(mut dns: Dns, settings: &mut Settings) -> Result<Dns, StrategyError> {
     if let Some(server) = settings.take("server") {
         let address = server.parse().or_else(|_no_port| server.parse().map(|ip: IpAddr| SocketAddr::new(ip, 53)));
         dns.server = Some(address.map_err(|error| bad("server", &server, &error))?);
     }
     dns.polling_interval = settings.every(dns.polling_interval)?;
     Ok(dns)
+}
+
+fn rancher(settings: &mut Settings) -> Result<Rancher, StrategyError> {
+    let Some(basename) = settings.take("node_basename") else {
+        return Err(StrategyError::Missing("rancher needs node_basename"));
+    };
+    let mut rancher = Rancher::new(basename);
+    rancher.metadata = settings.take("metadata").unwrap_or(rancher.metadata);
+    rancher.polling_interval = settings.every(rancher.polling_interval)?;
+    Ok(rancher)
 }
 
 fn kubernetes(settings: &mut Settings) -> Result<Kubernetes, StrategyError> {

@@ -1,7 +1,8 @@
 //! Nodes that a DNS server or a Kubernetes API lists: tiebeam beside libcluster, with both servers in this file.
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, TcpListener, UdpSocket};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,56 +14,106 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 on_every_release!(the_addresses_of_a_name, the_endpoints_of_a_kubernetes_api);
 
 /// The part of a node's name before the `@`.
-fn base(node: &str) -> &str {
+pub(crate) fn base(node: &str) -> &str {
     node.split('@').next().expect("there is a first part")
 }
 
-/// A DNS server on loopback whose every name has these addresses.
-struct Dns {
-    port: u16,
-    addresses: Arc<Mutex<Vec<Ipv4Addr>>>,
+/// What a DNS server says of its every name.
+#[derive(Clone)]
+pub(crate) enum Record {
+    Address(IpAddr),
+    /// A service's host, by the labels of its name.
+    Service(Vec<&'static str>),
+}
+
+impl Record {
+    fn kind(&self) -> u8 {
+        match self {
+            Self::Address(IpAddr::V4(_)) => 1,
+            Self::Address(IpAddr::V6(_)) => 28,
+            Self::Service(_) => 33,
+        }
+    }
+
+    fn data(&self) -> Vec<u8> {
+        match self {
+            Self::Address(IpAddr::V4(ip)) => ip.octets().into(),
+            Self::Address(IpAddr::V6(ip)) => ip.octets().into(),
+            Self::Service(labels) => {
+                let mut data = vec![0, 10, 0, 50, 0, 0];
+                for label in labels {
+                    data.push(u8::try_from(label.len()).expect("a short label"));
+                    data.extend(label.as_bytes());
+                }
+                data.push(0);
+                data
+            }
+        }
+    }
+}
+
+/// A DNS server on loopback whose every name has these records.
+pub(crate) struct Dns {
+    pub(crate) port: u16,
+    records: Arc<Mutex<Vec<Record>>>,
+    asked: Arc<Mutex<BTreeSet<(u8, String)>>>,
 }
 
 impl Dns {
-    fn start(addresses: Vec<Ipv4Addr>) -> Self {
+    pub(crate) fn start(records: Vec<Record>) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
         let port = socket.local_addr().expect("it is bound").port();
-        let addresses = Arc::new(Mutex::new(addresses));
-        let shared = Arc::clone(&addresses);
+        let dns = Self { port, records: Arc::new(Mutex::new(records)), asked: Arc::default() };
+        let (shared, asked) = (Arc::clone(&dns.records), Arc::clone(&dns.asked));
         // It ends with the test's process.
         std::thread::spawn(move || {
             let mut packet = [0; 512];
             while let Ok((len, from)) = socket.recv_from(&mut packet) {
                 let known = shared.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                let _gone = socket.send_to(&answer(&packet[..len], &known), from);
+                let (kind, name, answer) = answer(&packet[..len], &known);
+                asked.lock().unwrap_or_else(PoisonError::into_inner).insert((kind, name));
+                let _gone = socket.send_to(&answer, from);
             }
         });
-        Self { port, addresses }
+        dns
     }
 
-    fn set(&self, addresses: Vec<Ipv4Addr>) {
-        *self.addresses.lock().unwrap_or_else(PoisonError::into_inner) = addresses;
+    pub(crate) fn set(&self, records: Vec<Record>) {
+        *self.records.lock().unwrap_or_else(PoisonError::into_inner) = records;
+    }
+
+    /// The kinds and names that it was asked for since the last look, each once.
+    pub(crate) fn asked(&self) -> BTreeSet<(u8, String)> {
+        std::mem::take(&mut *self.asked.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// The answer to a query: A records of these addresses, or none of another kind.
-fn answer(query: &[u8], addresses: &[Ipv4Addr]) -> Vec<u8> {
-    let end = 12 + query[12..].iter().position(|byte| *byte == 0).expect("a name ends") + 5;
-    let addresses = if query[end - 3] == 1 { addresses } else { &[] };
+/// What a query asks for, and its answer: those of the records that are of its kind.
+fn answer(query: &[u8], records: &[Record]) -> (u8, String, Vec<u8>) {
+    let (mut at, mut labels) = (12, Vec::new());
+    while query[at] != 0 {
+        let after = at + 1 + usize::from(query[at]);
+        labels.push(String::from_utf8_lossy(&query[at + 1..after]).into_owned());
+        at = after;
+    }
+    let (kind, end) = (query[at + 2], at + 5);
+    let records: Vec<&Record> = records.iter().filter(|record| record.kind() == kind).collect();
     let mut out = query[..end].to_vec();
-    (out[2], out[3], out[7]) = (0x81, 0x80, u8::try_from(addresses.len()).expect("a few"));
+    (out[2], out[3], out[7]) = (0x81, 0x80, u8::try_from(records.len()).expect("a few"));
     // No additional records, whatever the query had.
     (out[10], out[11]) = (0, 0);
-    for address in addresses {
-        out.extend([0xC0, 12, 0, 1, 0, 1, 0, 0, 0, 1, 0, 4]);
-        out.extend(address.octets());
+    for record in records {
+        let data = record.data();
+        out.extend([0xC0, 12, 0, kind, 0, 1, 0, 0, 0, 1, 0, u8::try_from(data.len()).expect("a short one")]);
+        out.extend(data);
     }
-    out
+    (kind, labels.join("."), out)
 }
 
 fn the_addresses_of_a_name(release: Release) {
     let port = free_port();
-    let dns = Dns::start(vec![Ipv4Addr::LOCALHOST]);
+    let here = vec![Record::Address(Ipv4Addr::LOCALHOST.into())];
+    let dns = Dns::start(here.clone());
     let name = unique("beam");
     let strategy = format!("dns:app.lab,{},server=127.0.0.1:{},polling_interval=100", base(&name), dns.port);
     let rust = Tiebeam::start(&unique("rust"), port, &["--cluster", &strategy]);
@@ -71,7 +122,7 @@ fn the_addresses_of_a_name(release: Release) {
     // What the name no longer has is left.
     dns.set(Vec::new());
     beam.wait_for("nodes().", "[]");
-    dns.set(vec![Ipv4Addr::LOCALHOST]);
+    dns.set(here);
     beam.wait_for("nodes().", &format!("[{}]", rust.atom()));
     drop((beam, rust));
     let rust = Tiebeam::start(&unique("rust"), port, &[]);
@@ -216,14 +267,19 @@ fn the_endpoints_of_a_kubernetes_api(release: Release) {
 
 /// A BEAM on which libcluster can be started.
 fn libcluster(release: Release, scenario: &str, port: u16) -> Option<Beam> {
-    release.has_horde(&format!("{}::{scenario}", module_path!())).then(|| {
-        let mut beam = Beam::with_horde(release, &unique("libcluster"), port);
+    libcluster_and(release, &format!("{}::{scenario}", module_path!()), &unique("libcluster"), port, &[])
+}
+
+/// The same under this name, with further arguments for `erl`.
+pub(crate) fn libcluster_and(release: Release, scenario: &str, name: &str, port: u16, args: &[&str]) -> Option<Beam> {
+    release.has_horde(scenario).then(|| {
+        let mut beam = Beam::with_horde_and(release, name, port, args);
         assert_eq!(beam.elixir("{:ok, _} = Application.ensure_all_started(:libcluster); :started"), ":started");
         beam
     })
 }
 
-fn topology(beam: &mut Beam, strategy: &str, config: &str) {
+pub(crate) fn topology(beam: &mut Beam, strategy: &str, config: &str) {
     let code = format!(
         "{{:ok, pid}} = Cluster.Supervisor.start_link([[lab: [strategy: Cluster.Strategy.{strategy}, \
          config: [{config}]]], []]); Process.unlink(pid); :ok"

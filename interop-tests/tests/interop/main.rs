@@ -6,6 +6,7 @@ mod compose;
 mod crdt;
 mod functions;
 mod global;
+mod headless;
 mod horde;
 mod hostile;
 mod ipv6;

@@ -52,6 +52,36 @@ fn every_key_becomes_its_flag() {
 }
 
 #[test]
+fn each_replica_may_have_neighbours_of_its_own() {
+    let text = r#"
+name = "rust@127.0.0.1"
+[[crdt]]
+name = "store"
+neighbour = ["store@a@127.0.0.1", "{store,'b@127.0.0.1'}"]
+[[crdt]]
+neighbour = "users@c@127.0.0.1"
+name = "users"
+[[crdt]]
+name = "alone"
+"#;
+    let replicas = [
+        "--crdt=store",
+        "--crdt-neighbour=store@a@127.0.0.1",
+        "--crdt-neighbour={store,'b@127.0.0.1'}",
+        "--crdt=users",
+        "--crdt-neighbour=users@c@127.0.0.1",
+        "--crdt=alone",
+    ];
+    assert_eq!(flags(text, &["name"]), replicas);
+    assert_eq!(
+        flags("crdt = [\"a\", { name = \"b\", neighbour = \"b@c@h\" }]", &[]),
+        ["--crdt=a", "--crdt=b", "--crdt-neighbour=b@c@h"]
+    );
+    assert_eq!(flags("[crdt]\nname = \"a\"", &[]), ["--crdt=a"]);
+    assert!(flags(text, &["name", "crdt-neighbour"]).is_empty());
+}
+
+#[test]
 fn what_is_said_elsewhere_overrides_it() {
     assert_eq!(flags(FILE, &["sname", "port", "verbose", "connect", "crdt", "cookie-file"]), ["--demo"]);
 }
@@ -86,6 +116,9 @@ fn what_is_wrong_is_told_with_its_place() {
         ("port = [1]", "node.toml:1:8: port is a text or a number"),
         ("[node]\nname = \"a@h\"", "node.toml:1:2: no flag of `tiebeam node` is named node"),
         ("config = \"other.toml\"", "node.toml:1:1: no flag"),
+        ("[[crdt]]\nname = \"a\"\n  size = 1", "node.toml:3:3: crdt has no key size; there are name and neighbour"),
+        ("[[crdt]]\nneighbour = \"a@b@h\"", "node.toml:1:1: crdt needs a name"),
+        ("[[crdt]]\nname = \"a\"\nneighbour = [1, []]", "node.toml:3:17: crdt is a text or a number"),
         ("health = \"here\"", "node.toml:1:10: invalid value 'here' for '--health <IP:PORT>'"),
     ] {
         let told = wrong(text);

@@ -74,3 +74,26 @@ fn kubernetes_takes_libclusters_names_short_or_long() {
     assert!(refused("kubernetes:node_basename=a,selector=b,mode=x").contains("ip, dns or hostname"));
     assert!(refused("kubernetes:node_basename=a,selector=b,mode=hostname").contains("service_name"));
 }
+
+#[test]
+fn kubernetes_dns_and_rancher_take_libclusters_names() {
+    let mut expected = Dns::kubernetes("web-headless", "app");
+    assert_eq!(strategy("kubernetes_dns:service=web-headless,application_name=app"), Strategy::Dns(expected.clone()));
+    expected.polling_interval = Duration::from_secs(1);
+    expected.server = Some(([127, 0, 0, 1], 5353).into());
+    let text = "kubernetes-dns:service=web-headless,application_name=app,polling_interval=1000,server=127.0.0.1:5353";
+    assert_eq!(strategy(text), Strategy::Dns(expected));
+    let expected = Dns::kubernetes_srv("web", "lab", "app");
+    for kind in ["kubernetes_dns_srv", "kubernetes_dnssrv"] {
+        let text = format!("{kind}:service=web,namespace=lab,application_name=app");
+        assert_eq!(strategy(&text), Strategy::Dns(expected.clone()));
+    }
+    let mut expected = Rancher::new("app");
+    assert_eq!(strategy("rancher:node_basename=app"), Strategy::Rancher(expected.clone()));
+    expected.metadata = "127.0.0.1:8080".into();
+    assert_eq!(strategy("rancher:node_basename=app,metadata=127.0.0.1:8080"), Strategy::Rancher(expected));
+    assert!(refused("kubernetes_dns:service=web").contains("needs service and application_name"));
+    assert!(refused("kubernetes_dns_srv:service=web,application_name=a").contains("namespace"));
+    assert!(refused("rancher").contains("needs node_basename"));
+    assert!(refused("rancher:node_basename=a,polling_interval=infinity").contains("go on asking"));
+}
