@@ -54,7 +54,7 @@ proptest! {
     }
 
     #[test]
-    #[ignore = "known to fail, seldom: an in_sync that is lost leaves one who is known and does not know, as among BEAMs"]
+    #[ignore = "known to fail: lost while names are registered, tables can differ; seldom an in_sync is lost and one hangs"]
     fn tables_converge_and_nobody_hangs(
         (nodes, events) in (2..=5_usize).prop_flat_map(|nodes| (Just(nodes), events(nodes))),
         seed in any::<u64>(),
