@@ -19,6 +19,7 @@ WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
 COPY interop-tests/Cargo.toml interop-tests/
 COPY benches benches
+COPY examples examples
 RUN mkdir -p src interop-tests/src \
  && echo 'fn main() {}' >src/main.rs \
  && touch src/lib.rs interop-tests/src/lib.rs \

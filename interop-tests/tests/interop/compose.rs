@@ -229,6 +229,25 @@ fn typed(project: &Project, session: &[(String, String)]) -> Vec<(String, String
     pairs
 }
 
+/// Cargo refuses a manifest that names what is not there.
+#[test]
+fn the_images_get_all_that_the_manifest_names() {
+    let read = |file: &str| std::fs::read_to_string(root().join(file));
+    let Ok(ignored) = read(".dockerignore") else {
+        return println!("SKIPPED compose::the_images_get_all_that_the_manifest_names: the recipes are not here");
+    };
+    let manifest = read("Cargo.toml").expect("the manifest is here");
+    for (section, folder) in [("[[bench]]", "benches"), ("[[example]]", "examples")] {
+        assert!(manifest.contains(section), "no {section} any more: {folder} need not be copied");
+        assert!(ignored.lines().any(|line| line == format!("!{folder}")), "builds do not see {folder}");
+        for recipe in ["Dockerfile", "interop-tests/Dockerfile"] {
+            let text = read(recipe).expect("the recipe is here");
+            let (copied, built) = (text.find(&format!("COPY {folder} {folder}\n")), text.find("cargo build"));
+            assert!(copied.is_some() && copied < built, "{recipe} does not copy {folder} before it builds");
+        }
+    }
+}
+
 #[test]
 fn three_members_stand_and_the_session_of_the_readme_is_what_iex_says() {
     if !is_here("three_members_stand_and_the_session_of_the_readme_is_what_iex_says") {
