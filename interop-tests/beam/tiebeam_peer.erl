@@ -3,6 +3,7 @@
 
 -export([main/1, tried/1, collect/2, flush/0, watch_nodes/0, seen_nodes/1]).
 -export([crashes/3]).
+-export([under_fire/2, ceased_fire/0]).
 -export([one_way/3, round_trips/2, calls/3]).
 
 %% Requests are 'e' (Erlang expressions) or 'x' (an Elixir expression) and the code; answers '+' and the printed
@@ -139,3 +140,40 @@ calling(To, Parent, Replies, Exits) ->
             exit:{Why, {gen_server, call, [To, {add, 0}, 30000]}} -> calling(To, Parent, Replies, lists:usort([Why | Exits]))
         end
     end.
+
+%% A process that watches node N, and so many that write to N's watcher all the time, now and then so much that it goes in
+%% fragments.
+under_fire(N, Senders) ->
+    Self = self(),
+    Watcher = spawn(fun() ->
+        register(watcher, self()),
+        ok = net_kernel:monitor_nodes(true),
+        Self ! watching,
+        framed(N, false, {0, 0, 0, 0})
+    end),
+    receive watching -> ok end,
+    Large = binary:copy(<<7>>, 150000),
+    Pids = [spawn(fun() -> fire(N, Large, 0) end) || _ <- lists:seq(1, Senders)],
+    put(under_fire, {Watcher, Pids}),
+    ok.
+
+fire(N, Large, I) ->
+    {watcher, N} ! {fire, case I rem 40 of 39 -> Large; _ -> I end},
+    case I rem 4 of 3 -> timer:sleep(1); _ -> ok end,
+    fire(N, Large, I + 1).
+
+framed(N, IsUp, {Ups, Downs, Messages, Violations} = Seen) ->
+    receive
+        {nodeup, N} when not IsUp -> framed(N, true, {Ups + 1, Downs, Messages, Violations});
+        {nodedown, N} when IsUp -> framed(N, false, {Ups, Downs + 1, Messages, Violations});
+        {fire, _} when IsUp -> framed(N, IsUp, {Ups, Downs, Messages + 1, Violations});
+        {seen, From} -> From ! {seen, Seen};
+        _ -> framed(N, IsUp, {Ups, Downs, Messages, Violations + 1})
+    end.
+
+%% What was seen: nodeups, nodedowns, messages and violations.
+ceased_fire() ->
+    {Watcher, Pids} = erase(under_fire),
+    [exit(Pid, kill) || Pid <- Pids],
+    Watcher ! {seen, self()},
+    receive {seen, Seen} -> Seen end.

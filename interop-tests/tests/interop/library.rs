@@ -1,5 +1,7 @@
 //! The library: this very process is a node, beside BEAMs.
 
+mod order;
+mod promises;
 mod torture;
 
 use std::collections::BTreeMap;
@@ -13,6 +15,8 @@ use tiebeam::rpc::{Class, Raise, RpcError};
 use tiebeam::{Atom, Cookie, Node, Pid, Process, Term, epmd, term};
 use tokio::time::timeout;
 
+use self::order::node_events_frame_the_messages_of_their_connection;
+use self::promises::requests_and_promises_give_what_a_beam_gets;
 use self::torture::the_torture_set_comes_back_from_a_beam;
 
 on_every_release!(
@@ -28,6 +32,8 @@ on_every_release!(
     init_stop_is_for_programs_that_allow_it,
     two_library_nodes_and_a_beam,
     the_torture_set_comes_back_from_a_beam,
+    node_events_frame_the_messages_of_their_connection,
+    requests_and_promises_give_what_a_beam_gets,
 );
 
 /// How long anything may take on a busy machine.

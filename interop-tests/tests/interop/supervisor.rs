@@ -202,6 +202,13 @@ fn a_hundred_crashes_under_load(release: Release) {
     let mut world = World::new(release);
     let mut twin = world.twin(release);
     assert_eq!(twin.eval("{ok, _} = 'Elixir.Tiebeam.Demo':start_counter_supervisor(), ok."), "ok");
+    // Monitors of one node's processes that another's hold, before and after, on both sides.
+    assert_eq!(world.eval("net_adm:ping(N)."), "pong");
+    let held = "lists:sort([M || P <- processes(), {monitors, Ms} <- [process_info(P, monitors)], {process, T} <- Ms, \
+                M <- [case T of {_, O} -> O; _ -> node(T) end], M =:= N]).";
+    let figures = "[maps:get(K, rpc:call(N, tiebeam, info, [])) || K <- [monitors, links, monitored_by]].";
+    let registered = "lists:sort(rpc:call(N, erlang, registered, [])).";
+    let before: Vec<_> = [held, figures, registered].into_iter().map(|code| world.settled(code)).collect();
     let load = "{Replies, Exits} = tiebeam_peer:crashes({counter, NODE}, 8, 100), {Replies > 0, Exits}.";
     let allowed = ["crashed", "noproc", "normal"];
     let (mut rust, mut beam) = (BTreeSet::new(), BTreeSet::new());
@@ -240,8 +247,8 @@ fn a_hundred_crashes_under_load(release: Release) {
                 M <- Ms, node(M) =:= node(), M =/= rpc, not is_process_alive(M)]).";
     assert_eq!(world.eval(left), "[]");
     assert_eq!(world.eval("gen_server:call({counter, N}, get)."), "0");
-    let figures =
-        world.eval("#{monitors := M, links := L} = rpc:call(N, tiebeam, info, []), {is_integer(M), is_integer(L)}.");
-    assert_eq!(figures, "{true,true}");
+    for (code, before) in [held, figures, registered].into_iter().zip(before) {
+        world.wait_for(code, &before);
+    }
     world.beam.assert_quiet();
 }

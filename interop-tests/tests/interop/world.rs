@@ -28,6 +28,25 @@ impl World {
         self.beam.eval(&code)
     }
 
+    /// As `eval`, until it gives what is expected.
+    pub(crate) fn wait_for(&mut self, code: &str, expected: &str) {
+        let code = bound(code, &self.rust.atom());
+        self.beam.wait_for(&code, expected);
+    }
+
+    /// What it gives once it has given the same for a second: what two nodes tell each other when they meet is over.
+    pub(crate) fn settled(&mut self, code: &str) -> String {
+        let mut last = self.eval(code);
+        let mut same = 0;
+        while same < 10 {
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            let now = self.eval(code);
+            same = if now == last { same + 1 } else { 0 };
+            last = now;
+        }
+        last
+    }
+
     /// Starts a second BEAM of the same release that has the demo services, as a BEAM has them.
     pub(crate) fn twin(&self, release: Release) -> Beam {
         let mut twin = Beam::start(release, &unique("twin"), self.port);
