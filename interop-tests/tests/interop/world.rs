@@ -49,7 +49,13 @@ impl World {
 
     /// Starts a second BEAM of the same release that has the demo services, as a BEAM has them.
     pub(crate) fn twin(&self, release: Release) -> Beam {
-        let mut twin = Beam::start(release, &unique("twin"), self.port);
+        self.twin_with(release, &[])
+    }
+
+    /// With other arguments for `erl`.
+    pub(crate) fn twin_with(&self, release: Release, erl: &[&str]) -> Beam {
+        let mut twin =
+            Beam::start_with(release, &unique("twin"), self.port, &[&["-start_epmd", "false"], erl].concat());
         assert_eq!(twin.eval("'Elixir.Tiebeam.Demo':serve()."), "ok");
         twin
     }

@@ -85,7 +85,7 @@ pub(super) fn requests_and_promises_give_what_a_beam_gets(release: Release) {
                     assert_eq!(ours.to_string(), theirs, "tiebeam (left) and a BEAM (right) differ in {call}");
                 };
                 let rpc = duo.node.rpc(to);
-                let (m, f) = (Atom::new(*module), Atom::new(*function));
+                let (m, f) = (Atom::new(module), Atom::new(function));
 
                 let promise = rpc.async_call(m, f, arguments(args)).expect("terms");
                 let ours = match promise.nb_yield(limit).await {
