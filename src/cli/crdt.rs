@@ -85,11 +85,17 @@ async fn act(global: &Global, act: Act, typed: Vec<Term>, replica: &mut Remote) 
             let value = text::print(value, Syntax::Elixir);
             output::line(&if global.json { output::object([("value", value.into())]) } else { value });
         }
-        Act::Put { .. } => drop(replica.mutate("add", typed).await?),
-        Act::Delete { .. } => drop(replica.mutate("remove", typed).await?),
+        Act::Put { .. } => done(&replica.mutate("add", typed).await?)?,
+        Act::Delete { .. } => done(&replica.mutate("remove", typed).await?)?,
         Act::Watch { interval } => watch(global, replica, Duration::from_millis(interval)).await?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A replica of Elixir answers nothing but `ok`; one of Rust says where its disk did not take the write.
+fn done(answer: &Term) -> anyhow::Result<()> {
+    anyhow::ensure!(answer.is_atom("ok"), "not written: {}", text::print(answer, Syntax::Elixir));
+    Ok(())
 }
 
 /// Watches by reading again and again: a replica tells its changes only to whom it was started with.
