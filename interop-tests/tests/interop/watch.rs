@@ -54,8 +54,11 @@ fn monitor_node_answers_as_a_beam_s(release: Release) {
     let mut world = World::new(release);
     let twin = world.twin(release);
     let third = Beam::start(release, &unique("third"), world.port);
+    // A BEAM does not wait for the connection that it begins for this.
     let connected = format!(
-        "rpc:call(N, erlang, monitor_node, [{0}, true]) andalso lists:member({0}, rpc:call(N, erlang, nodes, []))",
+        "Connected = fun Again() -> lists:member({0}, rpc:call(N, erlang, nodes, [])) \
+         orelse begin timer:sleep(20), Again() end end, \
+         rpc:call(N, erlang, monitor_node, [{0}, true]) andalso Connected()",
         third.atom()
     );
     let calls = [
