@@ -98,7 +98,7 @@ fn standard_functions_answer_as_a_beam_s(release: Release) {
         "rpc:call(N, net_adm, ping, ['nobody@127.0.0.1'])",
         "rpc:call(N, net_kernel, connect_node, [node()])",
         "rpc:call(N, net_kernel, connect_node, ['nobody@127.0.0.1'])",
-        "rpc:call(N, erlang, send, [self(), hello]), tiebeam_peer:collect(1, 5000)",
+        "rpc:call(N, erlang, send, [self(), hello]), tiebeam_peer:collect(1, 60000)",
         "rpc:call(N, erlang, send, [{nobody, node()}, hello])",
         "rpc:call(N, erlang, send, [nobody, hello])",
         "rpc:call(N, erlang, apply, [D, add, [1, 2]])",
@@ -135,14 +135,14 @@ fn calls_that_only_rex_serves(release: Release) {
         world.same_as_twin(&twin, &format!("tiebeam_peer:tried(fun() -> {call} end)."));
     }
     // As C nodes call.
-    let raw = "{rex, N} ! {self(), {call, D, add, [1, 2], user}}, receive {rex, R} -> R after 5000 -> none end.";
+    let raw = "{rex, N} ! {self(), {call, D, add, [1, 2], user}}, receive {rex, R} -> R after 60000 -> none end.";
     assert_eq!(world.eval(raw), "3");
     let stdout = "{rex, N} ! {self(), {call, D, puts, [<<\"hi\">>], send_stdout_to_caller}}, \
-                  tiebeam_peer:collect(2, 5000).";
+                  tiebeam_peer:collect(2, 60000).";
     assert_eq!(world.eval(stdout), "[{rex_stdout,<<\"hi\\n\">>},{rex,ok}]");
     // net_kernel's spawn of before SPAWN_REQUEST.
     let legacy = "P = gen_server:call({net_kernel, N}, {spawn, D, sleep, [100], group_leader()}), \
-                  R = monitor(process, P), receive {'DOWN', R, _, _, Why} -> Why after 5000 -> none end.";
+                  R = monitor(process, P), receive {'DOWN', R, _, _, Why} -> Why after 60000 -> none end.";
     assert_eq!(world.eval(legacy), "normal");
     world.beam.assert_quiet();
 }
@@ -150,20 +150,20 @@ fn calls_that_only_rex_serves(release: Release) {
 fn spawned_functions_end_as_on_a_beam(release: Release) {
     let mut world = World::new(release);
     let twin = world.twin(release);
-    let down = "receive {'DOWN', R, process, P, Why} -> Why after 5000 -> none end";
+    let down = "receive {'DOWN', R, process, P, Why} -> Why after 60000 -> none end";
     let spawns = [
         format!("{{P, R}} = spawn_monitor(N, D, exit, [bye]), {down}."),
         format!("{{P, R}} = spawn_monitor(N, D, sleep, [1]), {down}."),
         format!("{{P, R}} = spawn_monitor(N, nomod, nofun, [1]), {down}."),
         format!("{{P, R}} = spawn_monitor(N, D, throw, [x]), element(1, {down})."),
         "process_flag(trap_exit, true), P = spawn_link(N, D, exit, [bye]), \
-         receive {'EXIT', P, Why} -> Why after 5000 -> none end."
+         receive {'EXIT', P, Why} -> Why after 60000 -> none end."
             .to_owned(),
-        "P = spawn(N, D, ticker, [self(), 1, 3]), node(P) =:= N andalso tiebeam_peer:collect(3, 5000).".to_owned(),
-        "P = proc_lib:spawn_link(N, D, ticker, [self(), 1, 2]), node(P) =:= N andalso tiebeam_peer:collect(2, 5000)."
+        "P = spawn(N, D, ticker, [self(), 1, 3]), node(P) =:= N andalso tiebeam_peer:collect(3, 60000).".to_owned(),
+        "P = proc_lib:spawn_link(N, D, ticker, [self(), 1, 2]), node(P) =:= N andalso tiebeam_peer:collect(2, 60000)."
             .to_owned(),
         "R = spawn_request(N, D, sleep, [1], [monitor, {priority, high}]), \
-         receive {spawn_reply, R, ok, P} -> node(P) =:= N after 5000 -> none end."
+         receive {spawn_reply, R, ok, P} -> node(P) =:= N after 60000 -> none end."
             .to_owned(),
         "tiebeam_peer:tried(fun() -> spawn_opt(N, D, sleep, [1], [{no_such_option, 1}]) end).".to_owned(),
     ];
@@ -178,7 +178,7 @@ fn output_arrives_before_the_result(release: Release) {
     let code = "Self = self(), GL = spawn(fun F() -> receive {io_request, From, As, {put_chars, unicode, Text}} -> \
                 Self ! {printed, Text}, From ! {io_reply, As, ok}, F() end end), \
                 Old = group_leader(), group_leader(GL, self()), Result = rpc:call(N, D, puts, [<<\"hello\">>]), \
-                group_leader(Old, self()), self() ! {result, Result}, tiebeam_peer:collect(2, 5000).";
+                group_leader(Old, self()), self() ! {result, Result}, tiebeam_peer:collect(2, 60000).";
     assert_eq!(world.eval(code), "[{printed,<<\"hello\\n\">>},{result,ok}]");
     world.beam.assert_quiet();
 }

@@ -87,7 +87,7 @@ const ROWS: &[Row] = &[
         &[
             "{monitor_node(N, true), monitor_node(N, false)}",
             "{erlang:monitor_node(N, true, [allow_passive_connect]), erlang:monitor_node(N, false, [])}",
-            "{erlang:monitor_node(X, true, [allow_passive_connect]), tiebeam_peer:collect(1, 5000)}",
+            "{erlang:monitor_node(X, true, [allow_passive_connect]), tiebeam_peer:collect(1, 60000)}",
             "erlang:monitor_node(N, true, [odd])",
         ],
         &[
@@ -106,10 +106,10 @@ const ROWS: &[Row] = &[
     ),
     row(
         "Node.spawn/4",
-        &["node(spawn(N, D, sleep, [1]))", "spawn(N, D, ticker, [self(), 1, 2]), tiebeam_peer:collect(2, 5000)"],
+        &["node(spawn(N, D, sleep, [1]))", "spawn(N, D, ticker, [self(), 1, 2]), tiebeam_peer:collect(2, 60000)"],
         &[
             "node(rpc:call(N, E, spawn, [B, timer, sleep, [1]]))",
-            "rpc:call(N, E, spawn, [B, erlang, send, [self(), hello]]), tiebeam_peer:collect(1, 5000)",
+            "rpc:call(N, E, spawn, [B, erlang, send, [self(), hello]]), tiebeam_peer:collect(1, 60000)",
             "node(rpc:call(N, E, spawn, [X, timer, sleep, [1]]))",
             "rpc:call(N, erlang, spawn, [1, timer, sleep, [1]])",
         ],
@@ -118,10 +118,10 @@ const ROWS: &[Row] = &[
         "Node.spawn/2,3,5",
         &["R = spawn_request(N, D, sleep, [1], [{priority, high}]), receive {spawn_reply, R, K, _} -> K end"],
         &[
-            "S = self(), rpc:call(N, E, spawn, [B, fun() -> S ! hello end]), tiebeam_peer:collect(1, 5000)",
+            "S = self(), rpc:call(N, E, spawn, [B, fun() -> S ! hello end]), tiebeam_peer:collect(1, 60000)",
             "S = self(), rpc:call(N, E, spawn, [B, fun() -> S ! hello end, [{priority, high}]]), \
-             tiebeam_peer:collect(1, 5000)",
-            "rpc:call(N, E, spawn, [B, erlang, send, [self(), hello], []]), tiebeam_peer:collect(1, 5000)",
+             tiebeam_peer:collect(1, 60000)",
+            "rpc:call(N, E, spawn, [B, erlang, send, [self(), hello], []]), tiebeam_peer:collect(1, 60000)",
             "rpc:call(N, erlang, spawn_opt, [B, timer, sleep, [1], [odd]])",
         ],
     ),
@@ -144,10 +144,10 @@ const ROWS: &[Row] = &[
     ),
     row(
         "rpc:abcast/2,3",
-        &["rpc:abcast([N, X], echo, {self(), r, hi}), tiebeam_peer:collect(1, 5000)"],
+        &["rpc:abcast([N, X], echo, {self(), r, hi}), tiebeam_peer:collect(1, 60000)"],
         &[
             "register(row, self()), A = rpc:call(N, rpc, abcast, [[B, X], row, hi]), unregister(row), \
-             [A | tiebeam_peer:collect(1, 5000)]",
+             [A | tiebeam_peer:collect(1, 60000)]",
             "rpc:call(N, rpc, abcast, [odd, row, hi])",
         ],
     ),
@@ -157,7 +157,7 @@ const ROWS: &[Row] = &[
             "rpc:yield(rpc:async_call(N, D, add, [1, 2]))",
             "rpc:yield(rpc:async_call(N, D, add, [1, a]))",
             "rpc:nb_yield(rpc:async_call(N, D, sleep, [500]))",
-            "rpc:nb_yield(rpc:async_call(N, D, add, [1, 2]), 5000)",
+            "rpc:nb_yield(rpc:async_call(N, D, add, [1, 2]), 60000)",
         ],
     ),
     row(
@@ -204,18 +204,18 @@ const ROWS: &[Row] = &[
     ),
     row(
         "rpc:cast/4",
-        &["rpc:cast(N, D, ticker, [self(), 1, 1]), tiebeam_peer:collect(1, 5000)"],
+        &["rpc:cast(N, D, ticker, [self(), 1, 1]), tiebeam_peer:collect(1, 60000)"],
         &[
-            "rpc:call(N, rpc, cast, [B, erlang, send, [self(), hi]]), tiebeam_peer:collect(1, 5000)",
+            "rpc:call(N, rpc, cast, [B, erlang, send, [self(), hi]]), tiebeam_peer:collect(1, 60000)",
             "rpc:call(N, rpc, cast, [X, erlang, send, [self(), hi]])",
             "rpc:call(N, rpc, cast, [1, erlang, send, [self(), hi]])",
         ],
     ),
     row(
         "rpc:eval_everywhere/3,4",
-        &["rpc:eval_everywhere([N], D, ticker, [self(), 1, 1]), tiebeam_peer:collect(1, 5000)"],
+        &["rpc:eval_everywhere([N], D, ticker, [self(), 1, 1]), tiebeam_peer:collect(1, 60000)"],
         &[
-            "rpc:call(N, rpc, eval_everywhere, [[B], erlang, send, [self(), hi]]), tiebeam_peer:collect(1, 5000)",
+            "rpc:call(N, rpc, eval_everywhere, [[B], erlang, send, [self(), hi]]), tiebeam_peer:collect(1, 60000)",
             "rpc:call(N, rpc, eval_everywhere, [[1], erlang, send, [self(), hi]])",
         ],
     ),
@@ -305,7 +305,7 @@ const ROWS: &[Row] = &[
         &[
             "erpc:call(N, erpc, call, [B, lists, sum, [[1, 2]]])",
             "erpc:call(N, erpc, call, [B, fun erlang:node/0])",
-            "erpc:call(N, erpc, call, [B, fun() -> node() end, 5000])",
+            "erpc:call(N, erpc, call, [B, fun() -> node() end, 60000])",
             "erpc:call(N, erpc, call, [B, erlang, throw, [x]])",
             "erpc:call(N, erpc, call, [B, erlang, exit, [x]])",
             "erpc:call(N, erpc, call, [B, timer, sleep, [1000], 20])",
@@ -316,10 +316,10 @@ const ROWS: &[Row] = &[
     ),
     row(
         "erpc:cast/2,4",
-        &["erpc:cast(N, D, ticker, [self(), 1, 1]), tiebeam_peer:collect(1, 5000)"],
+        &["erpc:cast(N, D, ticker, [self(), 1, 1]), tiebeam_peer:collect(1, 60000)"],
         &[
-            "erpc:call(N, erpc, cast, [B, erlang, send, [self(), hi]]), tiebeam_peer:collect(1, 5000)",
-            "S = self(), erpc:call(N, erpc, cast, [B, fun() -> S ! hi end]), tiebeam_peer:collect(1, 5000)",
+            "erpc:call(N, erpc, cast, [B, erlang, send, [self(), hi]]), tiebeam_peer:collect(1, 60000)",
+            "S = self(), erpc:call(N, erpc, cast, [B, fun() -> S ! hi end]), tiebeam_peer:collect(1, 60000)",
             "erpc:call(N, erpc, cast, [1, erlang, send, [self(), hi]])",
         ],
     ),
@@ -343,9 +343,9 @@ const ROWS: &[Row] = &[
     ),
     row(
         "erpc:multicast/2,4",
-        &["erpc:multicast([N, X], D, ticker, [self(), 1, 1]), tiebeam_peer:collect(1, 5000)"],
+        &["erpc:multicast([N, X], D, ticker, [self(), 1, 1]), tiebeam_peer:collect(1, 60000)"],
         &[
-            "erpc:call(N, erpc, multicast, [[B, X], erlang, send, [self(), hi]]), tiebeam_peer:collect(1, 5000)",
+            "erpc:call(N, erpc, multicast, [[B, X], erlang, send, [self(), hi]]), tiebeam_peer:collect(1, 60000)",
             "erpc:call(N, erpc, multicast, [[1], erlang, send, [self(), hi]])",
         ],
     ),
@@ -353,10 +353,10 @@ const ROWS: &[Row] = &[
         "erpc:send_request/4, receive_response/1,2, wait_response/1,2, check_response/2",
         &[
             "erpc:receive_response(erpc:send_request(N, D, add, [1, 2]))",
-            "erpc:receive_response(erpc:send_request(N, D, exit, [x]), 5000)",
+            "erpc:receive_response(erpc:send_request(N, D, exit, [x]), 60000)",
             "erpc:receive_response(erpc:send_request(N, D, sleep, [1000]), 20)",
             "erpc:wait_response(erpc:send_request(N, D, sleep, [1000]))",
-            "erpc:wait_response(erpc:send_request(N, D, add, [1, 2]), 5000)",
+            "erpc:wait_response(erpc:send_request(N, D, add, [1, 2]), 60000)",
             "R = erpc:send_request(N, D, add, [1, 2]), receive M -> erpc:check_response(M, R) end",
             "erpc:check_response(odd, erpc:send_request(N, D, add, [1, 2]))",
         ],
@@ -364,8 +364,8 @@ const ROWS: &[Row] = &[
     lasting(
         "erpc:reqids_new/0, reqids_add/3, reqids_size/1, reqids_to_list/1",
         &["C = erpc:send_request(N, D, add, [1, 2], one, erpc:reqids_new()), \
-             {{response, V, L, C2}, S} = {erpc:receive_response(C, 5000, true), erpc:reqids_size(C)}, \
-             {V, L, S, erpc:reqids_size(C2), erpc:receive_response(C2, 5000, true)}"],
+             {{response, V, L, C2}, S} = {erpc:receive_response(C, 60000, true), erpc:reqids_size(C)}, \
+             {V, L, S, erpc:reqids_size(C2), erpc:receive_response(C2, 60000, true)}"],
     ),
 ];
 

@@ -36,7 +36,7 @@ fn names_are_seen_called_and_freed_on_both_sides(release: Release) {
     // From here, seen there.
     assert_eq!(eval(&mut world, "global:register_name(here, self())."), "yes");
     assert_eq!(eval(&mut world, "self() =:= G(whereis_name, [here])."), "true");
-    assert_eq!(eval(&mut world, "G(send, [here, hello]), tiebeam_peer:collect(1, 5000)."), "[hello]");
+    assert_eq!(eval(&mut world, "G(send, [here, hello]), tiebeam_peer:collect(1, 60000)."), "[hello]");
     assert_eq!(eval(&mut world, "G(register_name, [here, self()])."), "no");
     // From there, seen here, called through.
     let register = "C = rpc:call(N, erlang, whereis, [counter]), G(register_name, [counter, C]).";

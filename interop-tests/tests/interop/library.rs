@@ -344,16 +344,16 @@ fn links_and_monitors_from_a_beam(release: Release) {
         let monitors = "R = monitor(process, {watched, N}), P = rpc:call(N, erlang, whereis, [watched]), \
                         Q = monitor(process, P), {watched, N} ! {because, 1}, \
                         receive {'DOWN', R, process, O, W} -> {O =:= {watched, N}, W, \
-                        receive {'DOWN', Q, process, P, V} -> V after 30000 -> none end} after 30000 -> none end.";
+                        receive {'DOWN', Q, process, P, V} -> V after 60000 -> none end} after 60000 -> none end.";
         assert_eq!(duo.eval(monitors), "{true,{because,1},{because,1}}");
-        let gone = "R = monitor(process, {watched, N}), receive {'DOWN', R, _, _, W} -> W after 30000 -> none end.";
+        let gone = "R = monitor(process, {watched, N}), receive {'DOWN', R, _, _, W} -> W after 60000 -> none end.";
         assert_eq!(duo.eval(gone), "noproc");
         let link = "process_flag(trap_exit, true), P = rpc:call(N, erlang, whereis, [linked]), link(P), P ! boom, \
-                    receive {'EXIT', P, W} -> W after 30000 -> none end.";
+                    receive {'EXIT', P, W} -> W after 60000 -> none end.";
         assert_eq!(duo.eval(link), "boom");
         let victim = "P = rpc:call(N, erlang, whereis, [victim]), R = monitor(process, P), \
                       spawn(fun() -> link(P), exit(taken_along) end), \
-                      receive {'DOWN', R, _, _, W} -> W after 30000 -> none end.";
+                      receive {'DOWN', R, _, _, W} -> W after 60000 -> none end.";
         assert_eq!(duo.eval(victim), "taken_along");
         duo.beam.assert_quiet();
         duo.node.shutdown().await;

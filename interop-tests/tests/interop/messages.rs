@@ -29,7 +29,7 @@ fn every_term_comes_back_identical(release: Release) {
         let code = format!(
             "Terms = [binary_to_term(binary:decode_hex(list_to_binary(H))) || H <- [{list}]], \
              Echo = fun(T) -> R = make_ref(), {{echo, N}} ! {{self(), R, T}}, \
-             receive {{R, U}} -> U after 5000 -> lost end end, \
+             receive {{R, U}} -> U after 60000 -> lost end end, \
              [erlang:phash2(T) || T <- Terms, not (Echo(T) =:= T)] ++ \
              [erlang:phash2(T) || T <- Terms, not (rpc:call(N, D, echo, [T]) =:= T)]."
         );
@@ -48,7 +48,7 @@ fn messages_keep_their_order(release: Release) {
     // Small and large ones mixed: fragments must not let later messages pass.
     let ordered = "Big = binary:copy(<<7>>, 200000), Count = 2000, \
                    [{echo, N} ! {self(), I, case I rem 50 of 0 -> Big; _ -> I end} || I <- lists:seq(1, Count)], \
-                   Got = [element(1, M) || M <- tiebeam_peer:collect(Count, 10000)], Got =:= lists:seq(1, Count).";
+                   Got = [element(1, M) || M <- tiebeam_peer:collect(Count, 60000)], Got =:= lists:seq(1, Count).";
     assert_eq!(world.eval(ordered), "true");
     world.beam.assert_quiet();
 }
@@ -75,7 +75,7 @@ fn many_senders_of_large_messages_at_once(release: Release) {
     let code = "Self = self(), [spawn(fun() -> Data = binary:copy(<<I>>, 300000 + I), \
                 Same = [rpc:call(N, D, echo, [{I, Data}]) =:= {I, Data} || _ <- lists:seq(1, 5)], \
                 Self ! {I, lists:all(fun(S) -> S end, Same)} end) || I <- lists:seq(1, 20)], \
-                lists:all(fun({_, Same}) -> Same end, tiebeam_peer:collect(20, 30000)).";
+                lists:all(fun({_, Same}) -> Same end, tiebeam_peer:collect(20, 60000)).";
     assert_eq!(world.eval(code), "true");
     world.beam.assert_quiet();
 }

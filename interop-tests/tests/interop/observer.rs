@@ -17,7 +17,7 @@ const SHAPE: &str = "Shape = fun Shape([{K, _} | _] = L) when is_atom(K) -> \
                      Shape(X) when is_binary(X) -> binary end, Rpc = fun(M, F, A) -> rpc:call(N, M, F, A) end, \
                      Start = fun(F, A) -> spawn_link(N, observer_backend, F, A) end, \
                      Next = fun Next() -> receive {'EXIT', _, normal} -> Next(); {P, I} when is_pid(P) -> I; \
-                     X -> X after 10000 -> none end end, \
+                     X -> X after 60000 -> none end end, \
                      _ = {Shape, Rpc, Start, Next},";
 
 fn backends_answer_as_a_beam_s(release: Release) {
@@ -74,7 +74,7 @@ fn backends_answer_as_a_beam_s(release: Release) {
     // As observer's process window: what it cannot have, it is told at once.
     let state = format!(
         "{SHAPE} {{status, _, {{module, _}}, [_, running, _, _, _]}} = \
-                 sys:get_status(Rpc(erlang, whereis, [counter]), 5000), ok."
+                 sys:get_status(Rpc(erlang, whereis, [counter]), 60000), ok."
     );
     assert_eq!(world.eval(&state), "ok");
     world.beam.assert_quiet();

@@ -17,9 +17,9 @@ fn calls_and_casts(release: Release) {
         "gen_server:call({counter, N}, reset).",
         "gen_server:abcast([N], counter, {add, 2}), gen_server:call({counter, N}, get).",
         "gen_server:multi_call([N, node()], counter, get).",
-        "gen_server:multi_call([N], counter, get, 5000).",
+        "gen_server:multi_call([N], counter, get, 60000).",
         "gen_server:multi_call([N], nobody, get).",
-        "R = gen_server:send_request({counter, N}, get), gen_server:receive_response(R, 5000).",
+        "R = gen_server:send_request({counter, N}, get), gen_server:receive_response(R, 60000).",
         "gen_server:call({echo, N}, {any, [request], #{}}).",
     ];
     for call in calls {
@@ -34,7 +34,7 @@ fn a_server_that_ends(release: Release) {
     let twin = world.twin(release);
     let ends = [
         "{ok, P} = rpc:call(N, D, start_echo, []), exit(P, kill), R = monitor(process, P), \
-         receive {'DOWN', R, _, _, W} -> lists:member(W, [killed, noproc]) after 5000 -> none end.",
+         receive {'DOWN', R, _, _, W} -> lists:member(W, [killed, noproc]) after 60000 -> none end.",
         "{ok, C} = gen_server:call({echo, N}, {ok, 1}), C.",
     ];
     for end in ends {
@@ -56,7 +56,7 @@ fn a_server_that_ends(release: Release) {
     );
     assert_eq!(world.eval(bad), expected);
     world.beam.wait_for(&back, "returned");
-    let stopped = "gen_server:stop({counter, N}, normal, 5000).";
+    let stopped = "gen_server:stop({counter, N}, normal, 60000).";
     assert_eq!(world.eval(stopped), "ok");
     world.beam.assert_quiet();
 }
@@ -80,7 +80,7 @@ fn missing_names_are_told_at_once(release: Release) {
         "tiebeam_peer:tried(fun() -> gen_server:call({nobody, N}, get) end).",
         "tiebeam_peer:tried(fun() -> gen_server:call({nobody, N}, get, infinity) end).",
         "R = monitor(process, {nobody, N}), \
-         receive {'DOWN', R, process, O, W} -> {O, W} after 5000 -> none end.",
+         receive {'DOWN', R, process, O, W} -> {O, W} after 60000 -> none end.",
         "{Time, _} = timer:tc(fun() -> catch gen_server:call({nobody, N}, get) end), Time < 1000000.",
     ];
     for call in calls {

@@ -68,9 +68,9 @@ fn a_supervisor_answers_as_a_beam_s(release: Release) {
         "[Call(S, {T, a}) || T <- [terminate_child, restart_child, restart_child, terminate_child, delete_child, \
          restart_child]] ++ [Call(S, which_children)]",
         "M = monitor(process, Pid(c)), ok = supervisor:terminate_child(S, c), \
-         receive {'DOWN', M, _, _, W} -> W after 5000 -> none end",
+         receive {'DOWN', M, _, _, W} -> W after 60000 -> none end",
         "M = monitor(process, Pid(a)), ok = supervisor:terminate_child(S, a), \
-         receive {'DOWN', M, _, _, W} -> W after 5000 -> none end",
+         receive {'DOWN', M, _, _, W} -> W after 60000 -> none end",
         // A transient child that ends in good order is not started again, and one that does not is.
         "P = Pid(b), ok = gen_server:stop(P), [Shown(supervisor:which_children(S)), supervisor:count_children(S)]",
         "P = Pid(b), M = monitor(process, P), exit(P, crash), receive {'DOWN', M, _, _, W} -> W end, \
@@ -78,8 +78,8 @@ fn a_supervisor_answers_as_a_beam_s(release: Release) {
         // The second restart within a minute is one too many.
         "M = monitor(process, S), exit(Pid(a), one), {_, C, _, _} = lists:keyfind(b, 1, supervisor:which_children(S)), \
          MC = monitor(process, C), exit(Pid(a), two), \
-         [receive {'DOWN', R, _, _, W} -> W after 5000 -> none end || R <- [M, MC]]",
-        "gen_server:stop(S, shutdown, 5000)",
+         [receive {'DOWN', R, _, _, W} -> W after 60000 -> none end || R <- [M, MC]]",
+        "gen_server:stop(S, shutdown, 60000)",
     ];
     for code in codes {
         same(&mut world, &twin, start, code);
@@ -140,7 +140,7 @@ fn a_dynamic_supervisor_answers_as_elixir_s(release: Release) {
         "{ok, P} = X:start_child(S, Spec(d, #{})), M = monitor(process, P), exit(P, crash), \
          receive {'DOWN', M, _, _, W} -> W end, [{_, Q, _, _}] = X:which_children(S), {is_pid(Q), Q =:= P}",
         "{ok, P} = X:start_child(S, Spec(d, #{})), M = monitor(process, P), X:stop(S), \
-         receive {'DOWN', M, _, _, W} -> W after 5000 -> none end",
+         receive {'DOWN', M, _, _, W} -> W after 60000 -> none end",
     ];
     for code in codes {
         same(&mut world, &twin, start, &format!("{dynamic} {code}"));
@@ -166,9 +166,9 @@ fn tasks_of_a_task_supervisor(release: Release) {
         "{:exit, {:undef, [{No, :such, [], _} | _]}} = Task.yield(Task.Supervisor.async_nolink(s, No, :such, []))
          :undef",
         "Process.flag(:trap_exit, true); t = Task.Supervisor.async(s, d, :exit, [:bye]); p = t.pid
-         r = receive do {:EXIT, ^p, why} -> why after 5000 -> :none end; Process.flag(:trap_exit, false); r",
+         r = receive do {:EXIT, ^p, why} -> why after 60000 -> :none end; Process.flag(:trap_exit, false); r",
         "{:ok, p} = Task.Supervisor.start_child(s, d, :ticker, [self(), 1, 3]); r = Process.monitor(p)
-         {for(_ <- 1..3, do: receive do {:tick, i} -> i after 5000 -> :none end),
+         {for(_ <- 1..3, do: receive do {:tick, i} -> i after 60000 -> :none end),
          receive do {:DOWN, ^r, _, _, why} -> why in [:normal, :noproc] end}",
         "Task.Supervisor.async_stream(s, 1..20, d, :add, [1]) |> Enum.map(&elem(&1, 1))",
         "Task.Supervisor.async_stream_nolink(s, [5, 6], d, :fib, []) |> Enum.to_list()",

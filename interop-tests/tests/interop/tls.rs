@@ -22,8 +22,8 @@ on_every_release!(
     renewed_certificates_are_used_without_a_restart,
 );
 
-/// Nothing that is refused may take so long.
-const NO_HANG: Duration = Duration::from_secs(15);
+/// Nothing that is refused may take so long, on a machine however busy; what hangs takes for ever.
+const NO_HANG: Duration = Duration::from_secs(60);
 
 struct Authority {
     folder: PathBuf,
@@ -146,7 +146,7 @@ fn reasons(beam: &Beam) -> String {
 }
 
 fn appears(log: impl Fn() -> String, why: &str) {
-    let last = Instant::now() + Duration::from_secs(5);
+    let last = Instant::now() + Duration::from_secs(60);
     while !log().contains(why) {
         assert!(Instant::now() < last, "no {why:?} in\n{}", log());
         std::thread::sleep(Duration::from_millis(20));

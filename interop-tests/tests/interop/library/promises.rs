@@ -142,7 +142,7 @@ async fn collected(duo: &Duo, me: &mut Process, other: &mut Beam) {
         "B = '{}', C0 = erpc:reqids_new(), \
          C3 = lists:foldl(fun({{L, F, A}}, C) -> erpc:send_request(B, erlang, F, A, L, C) end, C0, \
          [{{one, abs, [-1]}}, {{two, exit, [bye]}}, {{three, throw, [ball]}}]), \
-         Take = fun Take(C, Seen) -> case tiebeam_peer:tried(fun() -> erpc:receive_response(C, 30000, true) end) of \
+         Take = fun Take(C, Seen) -> case tiebeam_peer:tried(fun() -> erpc:receive_response(C, 60000, true) end) of \
            {{returned, no_request}} -> lists:sort(Seen); \
            {{returned, {{{{response, V}}, L, D}}}} -> Take(D, [{{L, V}} | Seen]); \
            {{returned, {{{{K, V}}, L, D}}}} -> Take(D, [{{L, {{K, V}}}} | Seen]); \
