@@ -303,7 +303,8 @@ fn links_and_monitors_from_rust(release: Release) {
         let mortal = duo.node.process();
         let target = duo.spawned(WAITING).await;
         mortal.link(target).expect("it lives");
-        me.send(target, term!({:stop, :together})).await.expect("it is sent");
+        // Only what the same process sends is sure to come after its link.
+        mortal.send(target, term!({:stop, :together})).await.expect("it is sent");
         let why = timeout(PATIENCE, mortal.exited()).await.expect("it is ended");
         assert_eq!(why.term(), Ok(term!(:together)));
 

@@ -39,7 +39,9 @@ fn backends_answer_as_a_beam_s(release: Release) {
           Shape(element(4, I)), Shape(element(6, I)), Shape(element(7, I)), Shape(element(8, I))}",
         "Start(etop_collect, [self()]), I = Next(), {element(1, I), tuple_size(I), Shape(element(2, I)), \
          Shape(element(3, I)), Shape(element(6, I)), Shape(element(8, I)), tuple_size(hd(element(9, I)))}",
+        // It tells again every 20 ms, until it has ended: nothing of it may come after the flush.
         "P = Start(fetch_stats, [self(), 20]), {stats, 1, W, IO, M} = Next(), P ! stop, \
+         Gone = monitor(process, P), receive {'DOWN', Gone, _, _, _} -> ok end, \
          {Shape(hd(W)), Shape(IO), lists:sort([K || {K, _} <- M])}",
         "{ok, P} = Rpc(appmon_info, start_link2, [self(), self(), []]), \
          gen_server:cast(P, {self(), app_ctrl, N, true, []}), {delivery, P, app_ctrl, N, [A | _]} = Next(), \
