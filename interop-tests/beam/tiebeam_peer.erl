@@ -1,7 +1,7 @@
 %% Evaluates what a scenario asks for, over a socket of its own.
 -module(tiebeam_peer).
 
--export([main/1, tried/1, collect/2, flush/0, watch_nodes/0, seen_nodes/1]).
+-export([main/1, tried/1, collect/2, flush/0, answering/3, watch_nodes/0, seen_nodes/1]).
 -export([crashes/3]).
 -export([under_fire/2, ceased_fire/0]).
 -export([one_way/3, round_trips/2, calls/3]).
@@ -59,6 +59,20 @@ collect(Count, Timeout) ->
 
 flush() ->
     receive _ -> flush() after 0 -> ok end.
+
+%% What Fun gives while a process of this name waits for a request, to answer it as Answer says. The name is taken before
+%% and free after it.
+answering(Name, Answer, Fun) ->
+    Self = self(),
+    {Pid, Ref} = spawn_monitor(fun() ->
+        register(Name, self()),
+        Self ! {registered, self()},
+        receive {From, Request} -> From ! Answer(Request) end
+    end),
+    receive {registered, Pid} -> ok end,
+    Value = Fun(),
+    exit(Pid, kill),
+    receive {'DOWN', Ref, process, Pid, _} -> Value end.
 
 %% Collects node events in a process of its own.
 watch_nodes() ->

@@ -156,7 +156,7 @@ const ROWS: &[Row] = &[
         &[
             "rpc:yield(rpc:async_call(N, D, add, [1, 2]))",
             "rpc:yield(rpc:async_call(N, D, add, [1, a]))",
-            "rpc:nb_yield(rpc:async_call(N, D, sleep, [500]))",
+            "rpc:nb_yield(rpc:async_call(N, D, sleep, [60000]))",
             "rpc:nb_yield(rpc:async_call(N, D, add, [1, 2]), 60000)",
         ],
     ),
@@ -188,7 +188,7 @@ const ROWS: &[Row] = &[
             "rpc:call(N, D, throw, [{'EXIT', x}])",
             "rpc:call(N, D, exit, [x])",
             "rpc:call(N, D, raise, [<<\"x\">>])",
-            "rpc:call(N, D, sleep, [1000], 20)",
+            "rpc:call(N, D, sleep, [60000], 20)",
             "rpc:call(N, nomod, nofun, [])",
         ],
         &[
@@ -196,7 +196,7 @@ const ROWS: &[Row] = &[
             "rpc:call(N, rpc, call, [B, erlang, throw, [x]])",
             "rpc:call(N, rpc, call, [B, erlang, exit, [x]])",
             "element(2, rpc:call(N, rpc, call, [B, erlang, error, [x]])) =/= x",
-            "rpc:call(N, rpc, call, [B, timer, sleep, [1000], 20])",
+            "rpc:call(N, rpc, call, [B, timer, sleep, [60000], 20])",
             "rpc:call(N, rpc, call, [X, lists, sum, [[1, 2]]])",
             "rpc:call(N, rpc, call, [1, lists, sum, [[1, 2]]])",
             "rpc:call(N, rpc, call, [B, lists, sum, [[1, 2]], odd])",
@@ -223,8 +223,8 @@ const ROWS: &[Row] = &[
         "rpc:multi_server_call/2,3",
         &["rpc:multi_server_call([N, X], nobody, hi)"],
         &[
-            "spawn(fun() -> register(row, self()), receive {F, M} -> F ! {row, node(), M} end end), \
-             timer:sleep(50), rpc:call(N, rpc, multi_server_call, [[B, X], row, hi])",
+            "tiebeam_peer:answering(row, fun(M) -> {row, node(), M} end, \
+             fun() -> rpc:call(N, rpc, multi_server_call, [[B, X], row, hi]) end)",
             "rpc:call(N, rpc, multi_server_call, [[B], nobody, hi])",
         ],
     ),
@@ -233,12 +233,12 @@ const ROWS: &[Row] = &[
         &[
             "rpc:multicall([N, X], D, add, [1, 2])",
             "rpc:multicall([N], D, exit, [x])",
-            "rpc:multicall([N], D, sleep, [1000], 20)",
+            "rpc:multicall([N], D, sleep, [60000], 20)",
         ],
         &[
             "rpc:call(N, rpc, multicall, [[B, X], lists, sum, [[1, 2]]])",
             "rpc:call(N, rpc, multicall, [[B], erlang, exit, [x]])",
-            "rpc:call(N, rpc, multicall, [[B], timer, sleep, [1000], 20])",
+            "rpc:call(N, rpc, multicall, [[B], timer, sleep, [60000], 20])",
             "rpc:call(N, rpc, multicall, [[B, 1], lists, sum, [[1, 2]]])",
         ],
     ),
@@ -284,8 +284,8 @@ const ROWS: &[Row] = &[
         "rpc:server_call/4",
         &["rpc:server_call(N, nobody, w, hi)", "rpc:server_call(X, nobody, w, hi)"],
         &[
-            "spawn(fun() -> register(row, self()), receive {F, M} -> F ! {w, node(), M} end end), \
-             timer:sleep(50), rpc:call(N, rpc, server_call, [B, row, w, hi])",
+            "tiebeam_peer:answering(row, fun(M) -> {w, node(), M} end, \
+             fun() -> rpc:call(N, rpc, server_call, [B, row, w, hi]) end)",
             "rpc:call(N, rpc, server_call, [B, nobody, w, hi])",
             "rpc:call(N, rpc, server_call, [X, nobody, w, hi])",
             "rpc:call(N, rpc, server_call, [1, nobody, w, hi])",
@@ -298,7 +298,7 @@ const ROWS: &[Row] = &[
             "erpc:call(N, D, throw, [x])",
             "erpc:call(N, D, exit, [x])",
             "erpc:call(N, D, raise, [<<\"x\">>])",
-            "erpc:call(N, D, sleep, [1000], 20)",
+            "erpc:call(N, D, sleep, [60000], 20)",
             "erpc:call(N, fun erlang:node/0)",
             "erpc:call(X, D, add, [1, 2])",
         ],
@@ -308,7 +308,7 @@ const ROWS: &[Row] = &[
             "erpc:call(N, erpc, call, [B, fun() -> node() end, 60000])",
             "erpc:call(N, erpc, call, [B, erlang, throw, [x]])",
             "erpc:call(N, erpc, call, [B, erlang, exit, [x]])",
-            "erpc:call(N, erpc, call, [B, timer, sleep, [1000], 20])",
+            "erpc:call(N, erpc, call, [B, timer, sleep, [60000], 20])",
             "erpc:call(N, erpc, call, [X, lists, sum, [[1, 2]]])",
             "erpc:call(N, erpc, call, [1, lists, sum, [[1, 2]]])",
             "erpc:call(N, erpc, call, [B, lists, sum, odd])",
@@ -329,7 +329,7 @@ const ROWS: &[Row] = &[
             "erpc:multicall([N, X], D, add, [1, 2])",
             "erpc:multicall([N], D, throw, [x])",
             "erpc:multicall([N], D, exit, [x])",
-            "erpc:multicall([N], D, sleep, [1000], 20)",
+            "erpc:multicall([N], D, sleep, [60000], 20)",
             "erpc:multicall([N], fun erlang:node/0)",
         ],
         &[
@@ -337,7 +337,7 @@ const ROWS: &[Row] = &[
             "erpc:call(N, erpc, multicall, [[B], fun erlang:node/0])",
             "erpc:call(N, erpc, multicall, [[B], erlang, throw, [x]])",
             "erpc:call(N, erpc, multicall, [[B], erlang, exit, [x]])",
-            "erpc:call(N, erpc, multicall, [[B], timer, sleep, [1000], 20])",
+            "erpc:call(N, erpc, multicall, [[B], timer, sleep, [60000], 20])",
             "erpc:call(N, erpc, multicall, [[B, 1], lists, sum, [[1, 2]]])",
         ],
     ),
@@ -354,8 +354,8 @@ const ROWS: &[Row] = &[
         &[
             "erpc:receive_response(erpc:send_request(N, D, add, [1, 2]))",
             "erpc:receive_response(erpc:send_request(N, D, exit, [x]), 60000)",
-            "erpc:receive_response(erpc:send_request(N, D, sleep, [1000]), 20)",
-            "erpc:wait_response(erpc:send_request(N, D, sleep, [1000]))",
+            "erpc:receive_response(erpc:send_request(N, D, sleep, [60000]), 20)",
+            "erpc:wait_response(erpc:send_request(N, D, sleep, [60000]))",
             "erpc:wait_response(erpc:send_request(N, D, add, [1, 2]), 60000)",
             "R = erpc:send_request(N, D, add, [1, 2]), receive M -> erpc:check_response(M, R) end",
             "erpc:check_response(odd, erpc:send_request(N, D, add, [1, 2]))",
