@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use interop_tests::{Beam, Release, Tiebeam, free_port, on_every_release, unique};
 
-use crate::lists::{Dns, Record, base, libcluster_and, topology};
+use crate::lists::{Dns, Record, base, libcluster_and, met, topology};
 
 on_every_release!(
     the_pods_of_a_headless_service,
@@ -34,8 +34,7 @@ fn ask_only(beam: &mut Beam, dns: &Dns) {
 fn found_left_and_found(beam: &mut Beam, rust: &Tiebeam, dns: &Dns, records: Vec<Record>) {
     let alone = format!("[{}]", rust.atom());
     beam.wait_for("nodes().", &alone);
-    // Not while the name servers are still meeting, whose next word would connect again.
-    assert_eq!(beam.eval("global:sync()."), "ok");
+    met(beam);
     dns.set(Vec::new());
     beam.wait_for("nodes().", "[]");
     dns.set(records);
@@ -166,7 +165,7 @@ fn the_containers_of_a_rancher_service(release: Release) {
     let mut beam = Beam::start(release, &name, port);
     let alone = format!("[{}]", rust.atom());
     beam.wait_for("nodes().", &alone);
-    assert_eq!(beam.eval("global:sync()."), "ok");
+    met(&mut beam);
     metadata.list(&[]);
     beam.wait_for("nodes().", "[]");
     metadata.list(&["127.0.0.1"]);
