@@ -14,13 +14,18 @@ on_every_release!(
 );
 
 /// Pids differ by nature: what is shown of them is whether they are there.
+///
+/// `Gone` waits until a supervisor knows of a child's end: a process tells those that monitor it first and then those that
+/// are linked to it, so who has a `DOWN` may ask before the supervisor has its exit signal, on a BEAM as here.
 const SHOWN: &str = "Shown = fun Shown(X) when is_pid(X) -> pid; Shown([H | T]) -> [Shown(H) | Shown(T)]; \
                      Shown(X) when is_tuple(X) -> list_to_tuple(Shown(tuple_to_list(X))); \
                      Shown(X) when is_map(X) -> maps:map(fun(_, V) -> Shown(V) end, X); Shown(X) -> X end, \
                      Call = fun(To, What) -> Shown(tiebeam_peer:tried(fun() -> gen_server:call(To, What) end)) end, \
                      Spec = fun(Id, More) -> maps:merge(#{id => Id, start => {D, start_counter, [1]}}, More) end, \
                      Pid = fun(Id) -> {_, P, _, _} = lists:keyfind(Id, 1, supervisor:which_children(S)), P end, \
-                     _ = {Call, Spec, Pid},";
+                     Gone = fun Gone(P) -> case lists:keymember(P, 2, gen_server:call(S, which_children)) of \
+                     true -> timer:sleep(5), Gone(P); false -> ok end end, \
+                     _ = {Call, Spec, Pid, Gone},";
 
 fn same(world: &mut World, twin: &Beam, start: &str, code: &str) {
     // A supervisor of its own for each, ended after it.
@@ -72,11 +77,11 @@ fn a_supervisor_answers_as_a_beam_s(release: Release) {
         "M = monitor(process, Pid(a)), ok = supervisor:terminate_child(S, a), \
          receive {'DOWN', M, _, _, W} -> W after 60000 -> none end",
         // A transient child that ends in good order is not started again, and one that does not is.
-        "P = Pid(b), ok = gen_server:stop(P), [Shown(supervisor:which_children(S)), supervisor:count_children(S)]",
-        "P = Pid(b), M = monitor(process, P), exit(P, crash), receive {'DOWN', M, _, _, W} -> W end, \
+        "P = Pid(b), ok = gen_server:stop(P), Gone(P), [Shown(supervisor:which_children(S)), supervisor:count_children(S)]",
+        "P = Pid(b), M = monitor(process, P), exit(P, crash), receive {'DOWN', M, _, _, W} -> W end, Gone(P), \
          Shown(supervisor:which_children(S))",
         // The second restart within a minute is one too many.
-        "M = monitor(process, S), exit(Pid(a), one), {_, C, _, _} = lists:keyfind(b, 1, supervisor:which_children(S)), \
+        "M = monitor(process, S), P = Pid(a), exit(P, one), Gone(P), {_, C, _, _} = lists:keyfind(b, 1, supervisor:which_children(S)), \
          MC = monitor(process, C), exit(Pid(a), two), \
          [receive {'DOWN', R, _, _, W} -> W after 60000 -> none end || R <- [M, MC]]",
         "gen_server:stop(S, shutdown, 60000)",
@@ -90,7 +95,7 @@ fn a_supervisor_answers_as_a_beam_s(release: Release) {
              [#{{id => I, start => {{D, start_counter, [1]}}}} || I <- [a, b, c]]])"
         );
         let code = "B = supervisor:which_children(S), P = Pid(b), M = monitor(process, P), exit(P, crash), \
-                    receive {'DOWN', M, _, _, W} -> W end, A = supervisor:which_children(S), \
+                    receive {'DOWN', M, _, _, W} -> W end, Gone(P), A = supervisor:which_children(S), \
                     [{I, O =:= W, is_pid(W)} || {{I, O, _, _}, {_, W, _, _}} <- lists:zip(B, A)]";
         same(&mut world, &twin, &start, code);
         let failing = format!(
@@ -136,9 +141,9 @@ fn a_dynamic_supervisor_answers_as_elixir_s(release: Release) {
         "{ok, P} = X:start_child(S, Spec(d, #{})), [X:terminate_child(S, P), X:terminate_child(S, P), \
          X:count_children(S)]",
         "{ok, P} = X:start_child(S, Spec(d, #{restart => temporary})), M = monitor(process, P), exit(P, crash), \
-         receive {'DOWN', M, _, _, W} -> W end, X:count_children(S)",
+         receive {'DOWN', M, _, _, W} -> W end, Gone(P), X:count_children(S)",
         "{ok, P} = X:start_child(S, Spec(d, #{})), M = monitor(process, P), exit(P, crash), \
-         receive {'DOWN', M, _, _, W} -> W end, [{_, Q, _, _}] = X:which_children(S), {is_pid(Q), Q =:= P}",
+         receive {'DOWN', M, _, _, W} -> W end, Gone(P), [{_, Q, _, _}] = X:which_children(S), {is_pid(Q), Q =:= P}",
         "{ok, P} = X:start_child(S, Spec(d, #{})), M = monitor(process, P), X:stop(S), \
          receive {'DOWN', M, _, _, W} -> W after 60000 -> none end",
     ];
@@ -148,35 +153,40 @@ fn a_dynamic_supervisor_answers_as_elixir_s(release: Release) {
     world.beam.assert_quiet();
 }
 
+/// Waits until a supervisor knows that its tasks have ended, which their owner may know before it.
+const LEFT: &str =
+    "left = fn left -> case Task.Supervisor.children(s) do [] -> []; _ -> Process.sleep(5); left.(left) end end;";
+
 fn tasks_of_a_task_supervisor(release: Release) {
     let mut world = World::new(release);
     let mut twin = world.twin(release);
     twin.elixir("1");
     assert_eq!(twin.eval("{ok, _} = 'Elixir.Tiebeam.Demo':start_task_supervisor(), ok."), "ok");
     let codes = [
-        "Task.Supervisor.async(s, d, :add, [1, 2]) |> Task.await()",
-        "Task.Supervisor.async_nolink(s, d, :fib, [90]) |> Task.await()",
-        "t = Task.Supervisor.async_nolink(s, d, :exit, [:bye]); Task.yield(t)",
-        "t = Task.Supervisor.async_nolink(s, d, :sleep, [60_000]); [Task.Supervisor.children(s) == [t.pid], \
-         Task.yield(t, 10), Task.shutdown(t, :brutal_kill), Task.Supervisor.children(s)]",
-        "t = Task.Supervisor.async_nolink(s, d, :sleep, [60_000]); [Task.Supervisor.terminate_child(s, t.pid), \
-         Task.yield(t)]",
-        "{:exit, {{:nocatch, :ball}, _}} = Task.yield(Task.Supervisor.async_nolink(s, d, :throw, [:ball]))
+        "Task.Supervisor.async(s, d, :add, [1, 2]) |> Task.await(60_000)",
+        "Task.Supervisor.async_nolink(s, d, :fib, [90]) |> Task.await(60_000)",
+        "t = Task.Supervisor.async_nolink(s, d, :exit, [:bye]); Task.yield(t, 60_000)",
+        "left.(left); t = Task.Supervisor.async_nolink(s, d, :sleep, [600_000]); \
+         [Task.Supervisor.children(s) == [t.pid], Task.yield(t, 10), Task.shutdown(t, :brutal_kill), left.(left)]",
+        "t = Task.Supervisor.async_nolink(s, d, :sleep, [600_000]); [Task.Supervisor.terminate_child(s, t.pid), \
+         Task.yield(t, 60_000)]",
+        "{:exit, {{:nocatch, :ball}, _}} = Task.yield(Task.Supervisor.async_nolink(s, d, :throw, [:ball]), 60_000)
          :thrown",
-        "{:exit, {:undef, [{No, :such, [], _} | _]}} = Task.yield(Task.Supervisor.async_nolink(s, No, :such, []))
+        "{:exit, {:undef, [{No, :such, [], _} | _]}} = Task.yield(Task.Supervisor.async_nolink(s, No, :such, []), 60_000)
          :undef",
         "Process.flag(:trap_exit, true); t = Task.Supervisor.async(s, d, :exit, [:bye]); p = t.pid
          r = receive do {:EXIT, ^p, why} -> why after 60000 -> :none end; Process.flag(:trap_exit, false); r",
         "{:ok, p} = Task.Supervisor.start_child(s, d, :ticker, [self(), 1, 3]); r = Process.monitor(p)
          {for(_ <- 1..3, do: receive do {:tick, i} -> i after 60000 -> :none end),
          receive do {:DOWN, ^r, _, _, why} -> why in [:normal, :noproc] end}",
-        "Task.Supervisor.async_stream(s, 1..20, d, :add, [1]) |> Enum.map(&elem(&1, 1))",
-        "Task.Supervisor.async_stream_nolink(s, [5, 6], d, :fib, []) |> Enum.to_list()",
-        "Process.sleep(50); Task.Supervisor.children(s)",
+        "Task.Supervisor.async_stream(s, 1..20, d, :add, [1], timeout: 60_000) |> Enum.map(&elem(&1, 1))",
+        "Task.Supervisor.async_stream_nolink(s, [5, 6], d, :fib, [], timeout: 60_000) |> Enum.to_list()",
+        "left.(left)",
     ];
     for code in codes {
         let bound = |node: &str| {
-            let names = format!("d = Tiebeam.Demo; s = {{Tiebeam.Demo.TaskSupervisor, :{node:?}}}; _ = {{d, s}}");
+            let names =
+                format!("d = Tiebeam.Demo; s = {{Tiebeam.Demo.TaskSupervisor, :{node:?}}}; {LEFT} _ = {{d, s, left}}");
             format!("{names}\n{code}")
         };
         let rust = world.beam.elixir(&bound(world.rust.name()));
@@ -186,7 +196,7 @@ fn tasks_of_a_task_supervisor(release: Release) {
     // A closure is code of the caller's, which no native node can run.
     let badfun = format!(
         "t = Task.Supervisor.async_nolink({{Tiebeam.Demo.TaskSupervisor, :{:?}}}, fn -> 1 end)
-         {{:exit, {{{{:badfun, _}}, [{{:erlang, :apply, 2, []}}]}}}} = Task.yield(t); :badfun",
+         {{:exit, {{{{:badfun, _}}, [{{:erlang, :apply, 2, []}}]}}}} = Task.yield(t, 60_000); :badfun",
         world.rust.name()
     );
     assert_eq!(world.beam.elixir(&badfun), ":badfun");
