@@ -7,7 +7,10 @@ mod release;
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::TcpListener;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 pub use beam::Beam;
 pub use network::Network;
@@ -17,13 +20,18 @@ pub use release::Release;
 /// The cookie of all scenarios.
 pub const COOKIE: &str = "interop";
 
-/// A port that was free a moment ago, for an EPMD of this scenario's own. It is below those that the system gives to
-/// whoever asks for any: another scenario's listener cannot get it meanwhile.
+/// A port that is free, for an EPMD of this scenario's own. It is below those that the system gives to whoever asks for any:
+/// another scenario's listener cannot get it meanwhile. Nor does another process of these tests pick it while this one runs:
+/// a name of the system's that ends with the process is bound to say that it is taken.
 pub fn free_port() -> u16 {
+    static TAKEN: Mutex<Vec<UnixListener>> = Mutex::new(Vec::new());
     loop {
         let random = RandomState::new().build_hasher().finish();
         let port = 12_000 + u16::try_from(random % 20_000).expect("less than 20,000");
+        let name = SocketAddr::from_abstract_name(format!("tiebeam-interop-port-{port}")).expect("a short name");
+        let Ok(taken) = UnixListener::bind_addr(&name) else { continue };
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            TAKEN.lock().unwrap_or_else(PoisonError::into_inner).push(taken);
             return port;
         }
     }
