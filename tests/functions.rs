@@ -6,20 +6,24 @@ use tiebeam::etf::Encoded;
 use tiebeam::node::NodeKind;
 use tiebeam::process::{Answer, Dest, Mail, Process, Registry, SendError};
 use tiebeam::rpc::{Class, Raise, RequestIds, Response, RpcError};
-use tiebeam::{Atom, Cookie, Node, Term, epmd};
+use tiebeam::{Atom, Cookie, Node, NodeBuilder, Term, epmd};
+use tokio::sync::watch;
 
 /// A test that takes longer hangs.
-const AT_MOST: Option<Duration> = Some(Duration::from_secs(20));
+const AT_MOST: Option<Duration> = Some(Duration::from_secs(60));
 
 async fn pair(name: &str) -> (Node, Node) {
     let port = interop_tests::free_port();
     (start(&format!("{name}_a@127.0.0.1"), port).await, start(&format!("{name}_b@127.0.0.1"), port).await)
 }
 
-async fn start(name: &str, port: u16) -> Node {
+fn builder(name: &str, port: u16) -> NodeBuilder {
     let epmd = epmd::Config { port, ..epmd::Config::default() };
-    let cookie = Cookie::new("functions").expect("a cookie");
-    let node = Node::builder(name).cookie(cookie).epmd_config(epmd).start().await.expect("the node starts");
+    Node::builder(name).cookie(Cookie::new("functions").expect("a cookie")).epmd_config(epmd)
+}
+
+async fn start(name: &str, port: u16) -> Node {
+    let node = builder(name, port).start().await.expect("the node starts");
     node.export("math", "add", |(x, y): (i64, i64)| async move { Ok(x + y) });
     node.export("math", "sleep", |(ms,): (u64,)| async move {
         tokio::time::sleep(Duration::from_millis(ms)).await;
@@ -29,6 +33,20 @@ async fn start(name: &str, port: u16) -> Node {
     node
 }
 
+/// Exports `gate:pass`, whose calls return, each with its number, once the gate is open for it.
+fn gate(node: &Node) -> watch::Sender<u64> {
+    let gate = watch::Sender::new(0_u64);
+    let opened = gate.clone();
+    node.export("gate", "pass", move |(n,): (u64,)| {
+        let mut opened = opened.subscribe();
+        async move {
+            let _open_or_torn_down = opened.wait_for(|open| *open >= n).await;
+            Ok(n)
+        }
+    });
+    gate
+}
+
 fn mf(module: &str, function: &str) -> (Atom, Atom) {
     (Atom::new(module), Atom::new(function))
 }
@@ -36,22 +54,22 @@ fn mf(module: &str, function: &str) -> (Atom, Atom) {
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_are_answered_in_any_order_and_abandoned() {
     let (a, b) = pair("requests").await;
+    let gate = gate(&b);
     let mut me = a.process();
     let rpc = a.rpc(b.name());
     let mut ids = RequestIds::new();
-    for ms in [400_u64, 1, 100] {
-        ids.add(rpc.send_request(&me, "math", "sleep", (ms,)).await.expect("sent"), ms);
+    for n in [3_u64, 1, 2] {
+        ids.add(rpc.send_request(&me, "gate", "pass", (n,)).await.expect("sent"), n);
     }
     assert_eq!(ids.wait_response::<u64>(&mut me, Some(Duration::ZERO)).await, Ok(Response::None));
-    let mut order = Vec::new();
-    while let Some((label, response)) = ids.receive_response::<u64>(&mut me, AT_MOST).await.expect("in time") {
-        assert_eq!(response, Ok(label));
-        order.push(label);
+    for n in 1..=3 {
+        gate.send_replace(n);
+        assert_eq!(ids.receive_response::<u64>(&mut me, AT_MOST).await, Ok(Some((n, Ok(n)))));
     }
-    assert_eq!(order, [1, 100, 400]);
+    assert_eq!(ids.receive_response::<u64>(&mut me, AT_MOST).await, Ok(None));
     assert!(ids.is_empty());
     // A request that takes too long is abandoned: nothing of it comes later.
-    let slow = rpc.send_request(&me, "math", "sleep", (100,)).await.expect("sent");
+    let slow = rpc.send_request(&me, "gate", "pass", (4,)).await.expect("sent");
     let given_up = slow.receive_response::<u64>(&mut me, Some(Duration::from_millis(1))).await;
     assert_eq!(given_up, Err(RpcError::Timeout));
     let fails = rpc.send_request(&me, "math", "fail", ()).await.expect("sent");
@@ -61,18 +79,23 @@ async fn requests_are_answered_in_any_order_and_abandoned() {
         matches!(response, Err(RpcError::Remote { class: Class::Error, ref reason, .. }) if reason.is_atom("oops"))
     );
     assert!(slow.check_response::<u64>(&mail).is_none());
-    let after = rpc.send_request(&me, "math", "sleep", (200,)).await.expect("sent");
+    gate.send_replace(5);
+    let after = rpc.send_request(&me, "gate", "pass", (5,)).await.expect("sent");
     let mail = me.receive().await.expect("it lives");
-    assert_eq!(after.check_response::<u64>(&mail), Some(Ok(200)), "not the late answer of the abandoned one");
+    assert_eq!(after.check_response::<u64>(&mail), Some(Ok(5)), "not the late answer of the abandoned one");
+    assert_eq!(rpc.call::<i64>("math", "add", (1, 2)).await, Ok(3));
+    assert!(me.try_receive_match(|mail| Some(mail.clone())).expect("it lives").is_none());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_run_beside_each_other() {
     let (a, b) = pair("parallel").await;
     a.connect(b.name().atom()).await.expect("it is there");
-    let slow = a.rpc(b.name()).async_call("math", "sleep", (200,)).expect("terms");
+    let gate = gate(&b);
+    let slow = a.rpc(b.name()).async_call("gate", "pass", (1,)).expect("terms");
     let slow = slow.nb_yield::<u64>(Duration::ZERO).await.expect_err("not yet");
-    assert_eq!(slow.yield_result::<u64>().await, Ok(200));
+    gate.send_replace(1);
+    assert_eq!(slow.yield_result::<u64>().await, Ok(1));
     let calls = (0..10).map(|n| (Atom::new("math"), Atom::new("add"), (n, n)));
     let doubled: Vec<_> = (0..10).map(|n| Ok(2 * n)).collect();
     assert_eq!(a.parallel_eval::<i64, _>(calls).await, doubled);
@@ -139,7 +162,10 @@ async fn processes_are_spawned_with_links_and_monitors() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cookies_change_at_run_time_and_lists_tell_who_is_there() {
-    let (a, b) = pair("cookies").await;
+    // Name servers that are still meeting would connect again what has just been disconnected.
+    let port = interop_tests::free_port();
+    let start = async |name| builder(name, port).connect_all(false).start().await.expect("the node starts");
+    let (a, b) = (start("cookies_a@127.0.0.1").await, start("cookies_b@127.0.0.1").await);
     let other = Cookie::new("other").expect("a cookie");
     b.set_cookie(other.clone());
     assert!(a.connect(b.name().atom()).await.is_err());
@@ -216,7 +242,7 @@ async fn every_address_is_sent_to_called_and_monitored() {
     assert!(yellow.register_name(1.into(), pid).await);
     assert!(!yellow.register_name(1.into(), local.pid()).await);
     b.global().register("everywhere", pid).await.expect("a free name");
-    tokio::time::timeout(Duration::from_secs(20), async {
+    tokio::time::timeout(Duration::from_secs(60), async {
         while a.global().whereis("everywhere") != Some(pid) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -262,7 +288,7 @@ async fn every_address_is_sent_to_called_and_monitored() {
     assert_eq!(me.call(pid, &Term::nil(), AT_MOST).await, Ok(Term::from(5)));
     me.send(via, Term::tuple([Term::atom("stop")])).await.expect("it is there");
     for reference in watched {
-        let down = tokio::time::timeout(Duration::from_secs(20), me.down(reference)).await.expect("in time");
+        let down = tokio::time::timeout(Duration::from_secs(60), me.down(reference)).await.expect("in time");
         assert!(down.expect("it lives").reason.is_atom("normal"));
     }
     serving.await.expect("no panic");

@@ -18,7 +18,7 @@ use crate::term::{Atom, Binary, Creation, NodeName, Pid, Term};
 use crate::text::{Syntax, parse};
 
 /// A test that takes longer hangs.
-const AT_MOST: Duration = Duration::from_secs(20);
+const AT_MOST: Duration = Duration::from_secs(60);
 
 fn lonely() -> Node {
     Node::new(Config::new(NodeName::new("lonely@h").unwrap(), Cookie::new("c").unwrap()), Creation(7), 1)

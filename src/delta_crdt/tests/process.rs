@@ -37,7 +37,7 @@ async fn what_is_killed_says_so() {
     let crdt = node.delta_crdt("store").start().unwrap();
     let mut diffs = crdt.diffs();
     node.process().exit(crdt.pid(), &Term::atom("kill")).unwrap();
-    let ended = tokio::time::timeout(Duration::from_secs(20), diffs.next()).await;
+    let ended = tokio::time::timeout(Duration::from_secs(60), diffs.next()).await;
     assert_eq!(ended.expect("the stream ends"), None);
     assert_eq!(crdt.put("key", 1).await, Err(DeltaCrdtError::Ended));
     node.shutdown().await;

@@ -88,7 +88,7 @@ async fn nobody_waits_for_a_storage_that_is_closed() {
     crdt.shared.store.get().unwrap().closed().await;
     // As a write that began before the end was known.
     crdt.shared.write().add(&Term::binary("late"), Term::from(2), 0);
-    let waited = tokio::time::timeout(std::time::Duration::from_secs(20), crdt.shared.stored()).await;
+    let waited = tokio::time::timeout(std::time::Duration::from_secs(60), crdt.shared.stored()).await;
     assert_eq!(waited.expect("it is told"), Err(DeltaCrdtError::Storage(StorageError::Closed)));
     node.shutdown().await;
 }
