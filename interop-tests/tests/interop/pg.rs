@@ -63,8 +63,9 @@ fn members_are_seen_by_both(release: Release) {
 }
 
 fn the_functions_of_pg_answer_as_on_a_beam(release: Release) {
-    let mut world = World::new(release);
-    let twin = world.twin(release);
+    // In a mesh the two that are compared would meet, and each would have the other's members as well.
+    let mut world = World::with(release, &["--demo", "--no-connect-all"], &["-connect_all", "false"]);
+    let twin = world.twin_with(release, &["-connect_all", "false"]);
     for code in [
         "rpc:call(N, pg, get_members, [s, g]).",
         "case rpc:call(N, pg, join, [s, g, rpc:call(N, erlang, whereis, [echo])]) of {badrpc, {'EXIT', {Why, _}}} -> Why end.",
