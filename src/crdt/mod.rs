@@ -5,6 +5,7 @@
 //! hashes of their trees from the root down, and send each other what differs. Nothing here knows a socket, a clock or
 //! chance: the process around it (`delta_crdt`) brings them.
 
+mod dialogues;
 mod diff;
 mod dots;
 mod elements;

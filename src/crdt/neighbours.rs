@@ -25,23 +25,9 @@ pub(super) struct Neighbour {
     pub(super) compared: Option<u64>,
     /// Our root when we sent it, as long as it asked for nothing.
     pub(super) asked_with: Option<Option<u32>>,
-    /// The comparison that it began and that is under way.
-    pub(super) answering: Option<Answering>,
     /// Ticks in a row that had nothing to say; from the first one on it counts.
     pub(super) quiet: Option<u32>,
 }
-
-/// A comparison of a neighbour's, from our answer on.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Answering {
-    /// When we answered, in milliseconds.
-    pub(super) since: u64,
-    /// Data was asked for, and will come. Without, the comparison may have ended there without a word.
-    pub(super) asked_for_data: bool,
-}
-
-/// An answer that needs no further word is waited for so long, in milliseconds.
-const BRIEFLY: u64 = 500;
 
 impl Neighbour {
     fn new(address: Term) -> Self {
@@ -55,7 +41,6 @@ impl Neighbour {
             asked: None,
             compared: None,
             asked_with: None,
-            answering: None,
             quiet: None,
         }
     }
@@ -72,19 +57,6 @@ impl Neighbour {
     /// What was known of it may be wrong; whether it is watched is not.
     pub(super) fn doubt(&mut self) {
         *self = Self { there: self.there, ..Self::new(self.address.clone()) };
-    }
-
-    /// Whether a comparison that it began is under way: a new one would find the same.
-    pub(super) fn is_answered(&self, now: u64, patience: u64) -> bool {
-        self.answering.is_some_and(|answering| {
-            let limit = if answering.asked_for_data { patience } else { patience.min(BRIEFLY) };
-            now.saturating_sub(answering.since) < limit
-        })
-    }
-
-    /// Whether data that we asked it for has not come yet.
-    pub(super) fn waits_for_data(&self, now: u64, patience: u64) -> bool {
-        self.answering.is_some_and(|answering| answering.asked_for_data) && self.is_answered(now, patience)
     }
 }
 
@@ -114,15 +86,6 @@ impl Neighbours {
         for address in addresses {
             if seen.insert(address.clone()) {
                 self.all.push(old.remove(&address).unwrap_or_else(|| Neighbour::new(address)));
-            }
-        }
-    }
-
-    /// Comparisons that were answered from `began` on wait from `now` on for what follows.
-    pub(super) fn answered(&mut self, began: u64, now: u64) {
-        for neighbour in &mut self.all {
-            if let Some(answering) = neighbour.answering.as_mut().filter(|answering| answering.since == began) {
-                answering.since = now;
             }
         }
     }

@@ -4,11 +4,12 @@
 //! neighbour; one that is known to be equal is left in peace; small writes are sent at once where the neighbour can take
 //! them; and a context is only claimed together with everything that it covers.
 
+use super::dialogues::Dialogues;
 use super::diff::{DEPTH, Step, View};
 use super::dots::{Claim, Context};
 use super::elements::Elements;
 use super::hash::Flavour;
-use super::neighbours::{Answering, Neighbours, Pending, node_of};
+use super::neighbours::{Neighbours, Pending, node_of};
 use super::state::{Change, State, Written};
 use super::tree::{Continuation, Loc, Tree};
 use crate::term::{Pid, Term};
@@ -88,13 +89,21 @@ pub(crate) struct Replica {
     me: Pid,
     settings: Settings,
     neighbours: Neighbours,
+    dialogues: Dialogues,
     pending: Pending,
 }
 
 impl Replica {
     /// The replica whose process is `me`.
     pub(crate) fn new(state: State, me: Pid, settings: Settings) -> Self {
-        Self { state, me, settings, neighbours: Neighbours::default(), pending: Pending::default() }
+        Self {
+            state,
+            me,
+            settings,
+            neighbours: Neighbours::default(),
+            dialogues: Dialogues::default(),
+            pending: Pending::default(),
+        }
     }
 
     /// Replaces the neighbours: pids, names, `{name, node}`.
@@ -117,12 +126,14 @@ impl Replica {
     /// A neighbour's process ended, or its node is gone.
     pub(crate) fn handle_down(&mut self, address: &Term) {
         if let Some(neighbour) = self.neighbours.get(address) {
+            neighbour.pid.into_iter().for_each(|pid| self.dialogues.end(pid));
             neighbour.forget();
         }
     }
 
     /// Something that was to be sent there was not: what it has is no longer known.
     pub(crate) fn handle_unsent(&mut self, to: &Term) {
+        to.as_pid().into_iter().for_each(|pid| self.dialogues.end(pid));
         let neighbour = match to {
             Term::Pid(pid) => self.neighbours.of_pid(*pid),
             _ => self.neighbours.get(to),
@@ -248,7 +259,7 @@ impl Replica {
             Message::GetDiff(diff, keys) => (self.handle_get_diff(diff, keys, sender), Vec::new()),
             Message::Data(data) => {
                 let changes = self.join(data.keys.into_iter(), &data.dots, local);
-                self.joined(&data.dots);
+                self.joined(&data.dots, sender);
                 (Vec::new(), changes)
             }
             Message::Ack(address) => {
@@ -261,7 +272,7 @@ impl Replica {
     /// What was taken at `began` has been answered only now: ticks of the same neighbour that came meanwhile, and a peer
     /// sends one every interval whatever is under way, are no later than that.
     pub(crate) fn answered(&mut self, began: u64, now: u64) {
-        self.neighbours.answered(began, now);
+        self.dialogues.answered(began, now);
     }
 
     /// Who answers under a neighbour's address is the neighbour.
@@ -301,9 +312,14 @@ impl Replica {
         let mut diff = Diff { continuation: None, dots, originator, from: to, to: from };
         let begins = matches!(&continuation.trees[..], [(Loc::ROOT, _)] if continuation.keys.is_empty());
         let theirs = originator != self.me;
-        if theirs && begins && self.is_answering(&diff, &continuation, now) {
-            // Not acknowledged: that would say that both are equal.
-            return Vec::new();
+        if theirs && begins {
+            self.learn_from_beginning(&diff, &continuation);
+            if !self.dialogues.begin(originator, now, self.settings.patience) {
+                // Not acknowledged: that would say that both are equal.
+                return Vec::new();
+            }
+        } else if theirs {
+            self.dialogues.go_on(originator, now);
         }
         self.state.update_hashes();
         if theirs && begins {
@@ -320,14 +336,13 @@ impl Replica {
                 keys.retain(|key| !is_partial(key));
                 let mut out = Vec::new();
                 if theirs {
-                    let asks = !keys.is_empty();
-                    if let Some(neighbour) = self.neighbours.of_pid(originator) {
-                        if neighbour.waits_for_data(now, self.settings.patience) {
-                            return Vec::new();
-                        }
-                        neighbour.answering = asks.then_some(Answering { since: now, asked_for_data: true });
+                    if self.dialogues.waits_for_data(originator, now, self.settings.patience) {
+                        return Vec::new();
                     }
-                    if asks {
+                    if keys.is_empty() {
+                        self.dialogues.end(originator);
+                    } else {
+                        self.dialogues.ask(originator, now);
                         let message = Message::GetDiff(diff.clone(), keys);
                         out.push(Outgoing { to: diff.to.clone(), flavour, message });
                     }
@@ -355,10 +370,9 @@ impl Replica {
         }
     }
 
-    /// Notes what the beginning of a neighbour's comparison tells; whether one with it is under way already.
-    fn is_answering(&mut self, diff: &Diff, continuation: &Continuation, now: u64) -> bool {
-        let patience = self.settings.patience;
-        let Some(neighbour) = self.neighbours.of_pid(diff.originator) else { return false };
+    /// Notes what the beginning of a neighbour's comparison tells of it.
+    fn learn_from_beginning(&mut self, diff: &Diff, continuation: &Continuation) {
+        let Some(neighbour) = self.neighbours.of_pid(diff.originator) else { return };
         let mut known = neighbour.known.take().unwrap_or_default();
         diff.dots.fold_into(&mut known);
         neighbour.known = Some(known);
@@ -367,11 +381,6 @@ impl Replica {
             [(_, tree)] => neighbour.root = Some(tree.hash()),
             _ => {}
         }
-        if neighbour.is_answered(now, patience) {
-            return true;
-        }
-        neighbour.answering = Some(Answering { since: now, asked_for_data: false });
-        false
     }
 
     fn handle_get_diff(&mut self, diff: Diff, keys: Vec<Term>, sender: Option<Pid>) -> Vec<Outgoing> {
@@ -424,11 +433,12 @@ impl Replica {
         keys.filter_map(|(key, theirs)| self.state.join_key(&key, theirs, dots, local)).collect()
     }
 
-    /// All that another replica sent has been joined: what it claims counts as seen.
-    pub(crate) fn joined(&mut self, dots: &Claim) {
-        for neighbour in &mut self.neighbours.all {
-            // Data does not say whose it is; comparing once too often does no harm.
-            neighbour.answering = None;
+    /// All that another replica, the process `sender` where that is known, sent has been joined: what it claims counts as
+    /// seen.
+    pub(crate) fn joined(&mut self, dots: &Claim, sender: Option<Pid>) {
+        match sender {
+            Some(sender) => self.dialogues.end(sender),
+            None => self.dialogues.end_all(),
         }
         self.state.take_context(dots);
     }

@@ -213,7 +213,7 @@ impl Server {
 
     async fn said(&self, message: Message, sender: Option<Pid>, process: &Process) {
         match message {
-            Message::Data(data) => self.join(data).await,
+            Message::Data(data) => self.join(data, sender).await,
             message => {
                 let (now, local) = (self.shared().now(), self.shared().local());
                 let out = self.shared().change(|replica| replica.handle(message, sender, now, local));
@@ -250,7 +250,7 @@ impl Server {
     }
 
     /// Takes data in, some keys at a time, so that others read and write meanwhile.
-    async fn join(&self, Data { dots, keys }: Data) {
+    async fn join(&self, Data { dots, keys }: Data, sender: Option<Pid>) {
         let local = self.shared().local();
         let (all, mut changed) = (keys.len(), 0);
         let before = self.shared().read().state.keys_updated;
@@ -264,7 +264,7 @@ impl Server {
                 tokio::task::yield_now().await;
             }
         }
-        self.shared().write().joined(&dots);
+        self.shared().write().joined(&dots, sender);
         self.shared().store();
         self.shared().syncs.fetch_add(1, Ordering::Relaxed);
         // With the writes of others meanwhile, as these are told nowhere else.

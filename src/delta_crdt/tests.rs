@@ -1,6 +1,7 @@
 //! Recorded exchanges of Elixir's replicas, replayed; simulated replicas that lose, repeat and reorder messages; the process.
 
 mod data;
+mod laden;
 mod process;
 mod recorded;
 mod simulated;

@@ -76,11 +76,11 @@ struct World {
     elixir: usize,
 }
 
-fn address(at: usize) -> Term {
+pub(super) fn address(at: usize) -> Term {
     Term::tuple([Term::atom("store"), Term::Atom(Atom::new(&format!("n{at}@h")))])
 }
 
-fn pid(at: usize, incarnation: u64) -> Pid {
+pub(super) fn pid(at: usize, incarnation: u64) -> Pid {
     Pid {
         node: Atom::new(&format!("n{at}@h")),
         id: u32::try_from(incarnation).unwrap(),
