@@ -101,7 +101,7 @@ impl Replica {
             me,
             settings,
             neighbours: Neighbours::default(),
-            dialogues: Dialogues::default(),
+            dialogues: Dialogues::new(settings.patience),
             pending: Pending::default(),
         }
     }
@@ -126,16 +126,20 @@ impl Replica {
     /// A neighbour's process ended, or its node is gone.
     pub(crate) fn handle_down(&mut self, address: &Term) {
         if let Some(neighbour) = self.neighbours.get(address) {
-            neighbour.pid.into_iter().for_each(|pid| self.dialogues.end(pid));
+            if let Some(pid) = neighbour.pid {
+                self.dialogues.end(pid);
+            }
             neighbour.forget();
         }
     }
 
     /// Something that was to be sent there was not: what it has is no longer known.
     pub(crate) fn handle_unsent(&mut self, to: &Term) {
-        to.as_pid().into_iter().for_each(|pid| self.dialogues.end(pid));
         let neighbour = match to {
-            Term::Pid(pid) => self.neighbours.of_pid(*pid),
+            Term::Pid(pid) => {
+                self.dialogues.end(*pid);
+                self.neighbours.of_pid(*pid)
+            }
             _ => self.neighbours.get(to),
         };
         if let Some(neighbour) = neighbour {
@@ -314,7 +318,7 @@ impl Replica {
         let theirs = originator != self.me;
         if theirs && begins {
             self.learn_from_beginning(&diff, &continuation);
-            if !self.dialogues.begin(originator, now, self.settings.patience) {
+            if !self.dialogues.begin(originator, now) {
                 // Not acknowledged: that would say that both are equal.
                 return Vec::new();
             }
@@ -336,7 +340,7 @@ impl Replica {
                 keys.retain(|key| !is_partial(key));
                 let mut out = Vec::new();
                 if theirs {
-                    if self.dialogues.waits_for_data(originator, now, self.settings.patience) {
+                    if self.dialogues.waits_for_data(originator, now) {
                         return Vec::new();
                     }
                     if keys.is_empty() {

@@ -1,6 +1,6 @@
-//! A replica that takes longer for a comparison than its neighbour, one of Elixir's, waits before it begins the next.
+//! A busy replica, slower to answer than its neighbour of Elixir's is to begin comparisons, comes to an end all the same.
 //!
-//! The clock is simulated. Who answered all of them would have more to do with every answer, and come to no end.
+//! The clock is simulated. A replica that answered every comparison would have more to do with every answer.
 
 use std::collections::VecDeque;
 
@@ -85,7 +85,7 @@ fn until_all_is_there(neighbours: bool) -> Option<(u64, usize)> {
         back.extend(busy.run(now, ANSWER));
         back.iter().for_each(|outgoing| elixir.take(outgoing, &busy.replica, pid(1, 1)));
         most = most.max(busy.mailbox.len());
-        if busy.replica.state.map.iter().count() == usize::try_from(keys).unwrap() {
+        if busy.replica.state.map.len() == usize::try_from(keys).unwrap() {
             return Some((now, most));
         }
     }
