@@ -101,3 +101,24 @@ async fn monitors_links_and_events_tell_of_a_shutdown() {
     assert!(matches!(call, Err(CallError::NoConnection(_))), "{call:?}");
     tokio::time::timeout(AT_MOST, a.shutdown()).await.expect("the shutdown ends");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shutdown_in_the_middle_of_connecting_comes_to_its_end() {
+    let port = interop_tests::free_port();
+    let stays = start("middle_b@127.0.0.1", port).await;
+    let peer = stays.name();
+    for turn in 0..200_u32 {
+        let node = start(&format!("middle_a{turn}@127.0.0.1"), port).await;
+        let (dialling, dialled) = (node.clone(), node.name());
+        let dial = tokio::spawn(async move { dialling.connect(peer).await });
+        // From both sides, and at every step of the handshake.
+        let other = stays.clone();
+        let back = tokio::spawn(async move { other.connect(dialled).await });
+        let until = std::time::Instant::now() + Duration::from_micros(u64::from(turn) * 20);
+        while std::time::Instant::now() < until {
+            tokio::task::yield_now().await;
+        }
+        tokio::time::timeout(AT_MOST, node.shutdown()).await.unwrap_or_else(|_late| panic!("turn {turn}"));
+        let _refused_or_not = tokio::join!(dial, back);
+    }
+}

@@ -153,11 +153,13 @@ impl Connection {
         let writing = tokio::spawn(writer::write_loop(Arc::clone(self), Arc::clone(router), writer));
         let mut closing = self.closing.subscribe();
         let why = tokio::select! {
-            why = self.read_loop(reader, router) => why,
+            // Nothing is read of one that was closed before it began.
+            biased;
             // Cloned out of the guard at once: it must not be held over an await.
             why = async { closing.wait_for(Option::is_some).await.ok().and_then(|why| why.clone()) } => {
                 why.unwrap_or(Closed::Requested)
             }
+            why = self.read_loop(reader, router) => why,
         };
         self.close(why.clone());
         self.outbox.close();

@@ -315,10 +315,7 @@ impl Node {
             let _does_not_read = tokio::time::timeout(Duration::from_secs(2), connection.drained()).await;
         }
         // All at once: a peer that hears of it from another peer first takes it for a partition.
-        for connection in self.0.slots.all_up() {
-            connection.close(Closed::Shutdown);
-        }
-        for connection in self.0.slots.all_up() {
+        for connection in self.0.slots.shut() {
             connection.gone().await;
         }
         for cell in self.0.router.cells() {

@@ -10,7 +10,7 @@ use hashbrown::HashMap;
 use tokio::sync::{Notify, watch};
 
 use crate::handshake::{Existing, Verdict, verdict};
-use crate::net::{Connection, DialError};
+use crate::net::{Closed, Connection, DialError};
 use crate::term::{Atom, NodeName};
 
 /// The slots of a node.
@@ -21,6 +21,8 @@ pub(crate) struct Slots(Mutex<Table>);
 struct Table {
     slots: HashMap<Atom, Slot>,
     last_id: u64,
+    /// The node closes its connections, and keeps no new one.
+    shut: bool,
 }
 
 #[derive(Debug)]
@@ -125,13 +127,17 @@ impl Slots {
         matches!(self.lock().slots.get(&attempt.peer), Some(Slot::Pending(pending)) if pending.id == attempt.id)
     }
 
-    /// The handshake of an attempt is done: the connection is up from here on. False if another took over.
+    /// The handshake of an attempt is done: the connection is up from here on, if only to be closed where the node shuts
+    /// down. False if another took over.
     pub(crate) fn activate(&self, attempt: &Attempt, connection: Arc<Connection>) -> bool {
         let mut table = self.lock();
         match table.slots.get(&attempt.peer) {
             Some(Slot::Pending(pending)) if pending.id != attempt.id => return false,
             Some(Slot::Up(..)) => return false,
             Some(Slot::Pending(_)) | None => {}
+        }
+        if table.shut {
+            connection.close(Closed::Shutdown);
         }
         table.slots.insert(attempt.peer, Slot::Up(connection, Weak::new()));
         drop(table);
@@ -174,12 +180,17 @@ impl Slots {
 
     /// All connections.
     pub(crate) fn all_up(&self) -> Vec<Arc<Connection>> {
-        let table = self.lock();
-        let up = table.slots.values().filter_map(|slot| match slot {
-            Slot::Up(connection, _) => Some(Arc::clone(connection)),
-            Slot::Pending(_) => None,
-        });
-        up.collect()
+        self.lock().all_up()
+    }
+
+    /// Closes all connections, those too that come up later; the ones that there are.
+    pub(crate) fn shut(&self) -> Vec<Arc<Connection>> {
+        let mut table = self.lock();
+        table.shut = true;
+        let up = table.all_up();
+        drop(table);
+        up.iter().for_each(|connection| connection.close(Closed::Shutdown));
+        up
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -188,6 +199,14 @@ impl Slots {
 }
 
 impl Table {
+    fn all_up(&self) -> Vec<Arc<Connection>> {
+        let up = self.slots.values().filter_map(|slot| match slot {
+            Slot::Up(connection, _) => Some(Arc::clone(connection)),
+            Slot::Pending(_) => None,
+        });
+        up.collect()
+    }
+
     fn begin(&mut self, peer: Atom) -> Attempt {
         let (attempt, pending) = self.attempt(peer);
         self.slots.insert(peer, Slot::Pending(pending));
