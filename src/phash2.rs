@@ -8,7 +8,7 @@
 
 mod encoded;
 
-use crate::term::{Atom, BitString, Fun, Integer, List, LocalFun, Map, Pid, Port, Record, Ref, Term};
+use crate::term::{Atom, BitString, Fun, Integer, List, LocalFun, Map, Parts, Pid, Port, Record, Ref, Term};
 
 /// `erlang:phash2(Term)`: 27 bits.
 #[must_use]
@@ -118,13 +118,19 @@ fn fold_nil(hash: u32) -> u32 {
 }
 
 fn integer(hash: u32, value: &Integer) -> u32 {
-    match (value.to_i64(), value.as_big()) {
-        (Some(small), _) => fold_i64(hash, small),
-        (None, Some(big)) => {
-            fold_digits(hash, big.sign() == num_bigint::Sign::Minus, big.magnitude().iter_u64_digits())
-        }
-        (None, None) => unreachable!("an integer that is not small is big"),
+    match value.parts() {
+        Parts::Small(small) => fold_i64(hash, small),
+        Parts::Big(negative, magnitude) => fold_digits(hash, negative, digits(magnitude)),
     }
+}
+
+/// The digits of a large integer to the base 2^64, the lowest first.
+fn digits(magnitude: &[u8]) -> impl Iterator<Item = u64> {
+    magnitude.chunks(8).map(|chunk| {
+        let mut bytes = [0; 8];
+        bytes[..chunk.len()].copy_from_slice(chunk);
+        u64::from_le_bytes(bytes)
+    })
 }
 
 #[inline]
@@ -270,13 +276,15 @@ fn fold_fun_head(hash: u32, free: usize, module: u32, index: u32, old_uniq: u32)
 
 /// The low 32 bits, two's complement.
 fn low_word(value: &Integer) -> u32 {
-    value.to_i64().map_or_else(
-        || {
-            let magnitude = value.as_big().and_then(|big| big.magnitude().iter_u32_digits().next()).unwrap_or(0);
-            if value.is_negative() { magnitude.wrapping_neg() } else { magnitude }
-        },
-        |small| small as u32,
-    )
+    match value.parts() {
+        Parts::Small(small) => small as u32,
+        Parts::Big(negative, magnitude) => low_digits(negative, magnitude),
+    }
+}
+
+fn low_digits(negative: bool, magnitude: &[u8]) -> u32 {
+    let low = digits(magnitude).next().unwrap_or(0) as u32;
+    if negative { low.wrapping_neg() } else { low }
 }
 
 fn fold_record(hash: u32, record: &Record) -> u32 {

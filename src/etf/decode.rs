@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::error::{DecodeError, DecodeErrorKind};
+use super::numbers::{is_number, list_of_numbers};
 use super::reader::{Reader, Shared};
 use super::tag::{Tag, VERSION};
 use super::token::{Big, FunHead, Take, Token, Whole};
@@ -154,11 +155,12 @@ impl<'a> Take<'a> for &mut Building {
             Token::Atom(text) => push_atom(&mut self.values, reader.intern(text)?),
             Token::Binary(shared) => push_binary(&mut self.values, shared),
             Token::Float(float) => push_float(&mut self.values, float),
+            Token::Big(big) => push_big(&mut self.values, big),
             Token::Nil => push_nil(&mut self.values),
             Token::Tuple(0) => self.values.push(Term::tuple([])),
             Token::Map(0) => self.values.push(Term::Map(Map::new())),
             Token::Tuple(count) => return self.open(reader, Kind::Tuple, count),
-            Token::List(count) => return self.open(reader, Kind::List, count),
+            Token::List(count) => return self.open_list(reader, count),
             Token::Map(count) => return self.open(reader, Kind::Map, count * 2),
             Token::Fun => return self.open_fun(reader),
             Token::Record => return self.open_record(reader),
@@ -184,6 +186,11 @@ fn push_atom(values: &mut Vec<Term>, atom: Atom) {
 #[inline(never)]
 fn push_float(values: &mut Vec<Term>, value: f64) {
     values.push(Term::Float(value));
+}
+
+#[inline(never)]
+fn push_big(values: &mut Vec<Term>, big: Big<'_>) {
+    values.push(Term::Integer(integer(big)));
 }
 
 #[inline(never)]
@@ -260,6 +267,17 @@ impl Building {
         }
         self.open.push(Open { kind, left, from: self.values.len(), outside });
         Ok(Next::Element)
+    }
+
+    #[inline(always)]
+    fn open_list(&mut self, reader: &mut Reader<'_>, count: usize) -> Result<Next, DecodeError> {
+        if is_number(reader.peek()) && self.open.len() < self.max_depth {
+            if let Some(list) = list_of_numbers(reader, count) {
+                self.values.push(Term::List(list));
+                return Ok(Next::Rest);
+            }
+        }
+        self.open(reader, Kind::List, count)
     }
 
     #[cold]
@@ -438,7 +456,6 @@ fn rare_leaf(reader: &Reader<'_>, leaf: Token<'_>) -> Result<Term, DecodeError> 
         Token::Pid(raw) => Term::Pid(reader.make_pid(raw)?),
         Token::Ref(raw) => Term::from(reader.make_ref(raw)?),
         Token::Port(raw) => Term::Port(reader.make_port(raw)?),
-        Token::Big(big) => Term::Integer(integer(big)),
         Token::Bits(shared, bits) => {
             let bits = BitString::new(binary(shared), bits);
             bits.ok_or_else(|| reader.fail(DecodeErrorKind::Bits))?.into()
@@ -449,6 +466,7 @@ fn rare_leaf(reader: &Reader<'_>, leaf: Token<'_>) -> Result<Term, DecodeError> 
         }
         Token::Local(shared) => Term::Local(Arc::new(shared.to_bytes())),
         Token::Integer(_)
+        | Token::Big(_)
         | Token::Float(_)
         | Token::Atom(_)
         | Token::Nil
@@ -469,8 +487,7 @@ fn binary(shared: Shared<'_>) -> Binary {
 }
 
 pub(crate) fn integer(big: Big<'_>) -> Integer {
-    let sign = if big.negative { num_bigint::Sign::Minus } else { num_bigint::Sign::Plus };
-    num_bigint::BigInt::from_bytes_le(sign, big.magnitude).into()
+    Integer::from_magnitude(big.negative, big.magnitude)
 }
 
 fn whole(whole: Whole<'_>) -> Integer {

@@ -10,6 +10,7 @@ mod encoded;
 mod error;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod numbers;
 pub(crate) mod put;
 pub(crate) mod reader;
 pub(crate) mod tag;

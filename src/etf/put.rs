@@ -1,7 +1,7 @@
 //! Writing leaves and heads, by the rules a BEAM writes by ("External Term Format").
 
 use super::tag::Tag;
-use crate::term::{Atom, Creation, Integer, Pid, Port, Ref};
+use crate::term::{Atom, Creation, Integer, Parts, Pid, Port, Ref};
 
 pub(crate) fn integer(out: &mut Vec<u8>, value: i64) {
     if let Ok(byte) = u8::try_from(value) {
@@ -17,16 +17,14 @@ pub(crate) fn integer(out: &mut Vec<u8>, value: i64) {
 /// format cannot count its bytes.
 #[must_use]
 pub(crate) fn any_integer(out: &mut Vec<u8>, value: &Integer) -> bool {
-    match (value.to_i64(), value.as_big()) {
-        (Some(small), _) => integer(out, small),
-        (None, Some(value)) => {
-            let (sign, magnitude) = value.to_bytes_le();
+    match value.parts() {
+        Parts::Small(small) => integer(out, small),
+        Parts::Big(negative, magnitude) => {
             if u32::try_from(magnitude.len()).is_err() {
                 return false;
             }
-            big(out, sign == num_bigint::Sign::Minus, &magnitude);
+            big(out, negative, magnitude);
         }
-        (None, None) => unreachable!("an integer that is not small is big"),
     }
     true
 }

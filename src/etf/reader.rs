@@ -114,6 +114,11 @@ impl<'a> Reader<'a> {
         self.take(len).map(|bytes| Shared { bytes, owner })
     }
 
+    /// What is left of this piece, left where it is.
+    pub(super) fn ahead(&self) -> &'a [u8] {
+        self.buf
+    }
+
     /// All that is left of this piece.
     pub(crate) fn rest(&mut self) -> Shared<'a> {
         Shared { bytes: std::mem::take(&mut self.buf), owner: self.piece }

@@ -1,11 +1,11 @@
 //! `phash2` straight over a term's bytes: a walk with a stack of its own, so any depth will do.
 
 use super::{
-    MASK, Run, fold_atom, fold_bytes, fold_digits, fold_export, fold_float, fold_fun_head, fold_i64, fold_nil,
-    fold_partial, fold_pid, fold_port, fold_ref, low, mix_one, mix_two, record_definition, within,
+    MASK, Run, digits, fold_atom, fold_bytes, fold_digits, fold_export, fold_float, fold_fun_head, fold_i64, fold_nil,
+    fold_partial, fold_pid, fold_port, fold_ref, low, low_digits, mix_one, mix_two, record_definition, within,
 };
 use crate::etf::reader::Reader;
-use crate::etf::token::{AtomText, Big, Token, Whole};
+use crate::etf::token::{AtomText, Token, Whole};
 use crate::etf::{DecodeError, Encoded};
 
 impl Encoded {
@@ -101,7 +101,7 @@ impl Walk {
                 fold_nil(run.end(hash))
             }
             Token::Float(value) => fold_float(hash, value),
-            Token::Big(big) => fold_digits(hash, big.negative, digits(big)),
+            Token::Big(big) => fold_digits(hash, big.negative, digits(big.magnitude)),
             Token::Pid(raw) => {
                 check(reader, raw.node)?;
                 fold_pid(hash, raw.id)
@@ -127,10 +127,7 @@ impl Walk {
         check(reader, head.pid.node)?;
         let old_uniq = match head.old_uniq {
             Whole::Small(small) => small as u32,
-            Whole::Big(big) => {
-                let low = digits(big).next().unwrap_or(0) as u32;
-                if big.negative { low.wrapping_neg() } else { low }
-            }
+            Whole::Big(big) => low_digits(big.negative, big.magnitude),
         };
         self.hash = fold_fun_head(self.hash, head.free, text_hash(reader, head.module)?, head.index, old_uniq);
         Ok(self.expects(head.free))
@@ -232,11 +229,6 @@ impl Walk {
             *reader = ahead;
         }
     }
-}
-
-/// The digits of a large integer to the base 2^64, the lowest first.
-fn digits(big: Big<'_>) -> impl Iterator<Item = u64> {
-    big.magnitude.chunks(8).map(|chunk| chunk.iter().rev().fold(0, |digit, byte| digit << 8 | u64::from(*byte)))
 }
 
 /// The hash of an atom's text; unlike the decoder, hashing makes no atoms.

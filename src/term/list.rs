@@ -164,8 +164,17 @@ impl FromIterator<Term> for List {
     }
 }
 
-/// Drains the end of a stack of terms into a list, in one allocation.
 impl List {
+    /// The proper list of these elements, which stay where they are.
+    pub(crate) fn from_elements(items: Arc<[Term]>) -> Self {
+        match string_of(&items) {
+            _ if items.is_empty() => Self::nil(),
+            Some(bytes) => Self(Repr::Bytes(bytes)),
+            None => Self(Repr::Terms(items)),
+        }
+    }
+
+    /// Drains the end of a stack of terms into a list, in one allocation.
     pub(crate) fn from_stack(stack: &mut Vec<Term>, from: usize) -> Self {
         if from >= stack.len() {
             return Self::nil();
