@@ -2,7 +2,8 @@
 //!
 //! `cargo bench --bench messages` prints nanoseconds a message and, in brackets, the ratio to BEAM–BEAM of the same round:
 //! machines are noisy, ratios within a round less so. A second table has the same over TLS (certificates unchecked: that is
-//! the connection's set-up only), against BEAM–BEAM over TLS. It needs a BEAM; see `interop-tests/beam/images`.
+//! the connection's set-up only), against BEAM–BEAM over TLS. `-- '64 KB'` measures only what has that in its name. It needs
+//! a BEAM; see `interop-tests/beam/images`.
 
 use std::time::{Duration, Instant};
 
@@ -87,7 +88,8 @@ fn table(release: Release, runtime: &tokio::runtime::Runtime, tls: Option<&Secur
         if tls.is_some() { "TLS" } else { "plain TCP" }
     );
     println!("{:<28}{:>14}{:>22}{:>22}{:>22}", "", "BEAM to BEAM", "BEAM to Rust", "Rust to BEAM", "Rust to Rust");
-    for case in CASES {
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
+    for case in CASES.iter().filter(|case| wanted.is_empty() || wanted.iter().any(|part| case.name.contains(part))) {
         let mut rounds: Vec<[u128; 4]> = Vec::new();
         for _ in 0..ROUNDS {
             let beam_beam = from_beam(&mut sender, case.beam, twin.name());

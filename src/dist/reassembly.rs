@@ -9,6 +9,9 @@ use bytes::{Bytes, BytesMut};
 use super::error::Error;
 use crate::term::Atom;
 
+/// What a message of one full fragment has beyond that, most often: its control message, a tuple around it.
+const A_BIT_MORE: usize = 1024;
+
 /// The messages of one connection that came in part. Dropping it abandons them.
 #[derive(Debug)]
 pub(super) struct Reassembly {
@@ -55,7 +58,7 @@ impl Reassembly {
         self.admit(data)?;
         let Entry::Vacant(vacant) = self.open.entry(sequence) else { return Err(Error::OpenTwice(sequence)) };
         // Many messages are just over the length of one fragment.
-        let mut joined = BytesMut::with_capacity(data.len() * 2);
+        let mut joined = BytesMut::with_capacity(data.len() + A_BIT_MORE);
         joined.extend_from_slice(data);
         vacant.insert(Sequence { next: number.saturating_sub(1), atoms, joined });
         self.buffered += data.len();

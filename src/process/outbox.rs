@@ -1,7 +1,8 @@
 //! What waits to be written to one peer: signals in order, counted in bytes.
 //!
 //! The queue is the only one on the way out. Whoever sends a message waits while more than the busy
-//! limit is queued, as the emulator suspends senders at `+zdbbl`; control signals never wait.
+//! limit is queued, as the emulator suspends senders at `+zdbbl`, and is let go at half of it, so that a sender and the
+//! writer do not take turns message by message; control signals never wait.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -123,12 +124,13 @@ impl Outbox {
 
     /// Says that so much of what was taken has been written.
     pub(crate) fn written(&self, cost: usize) {
+        let low = self.busy_limit / 2;
         let mut queue = self.lock();
-        let was_busy = queue.bytes > self.busy_limit;
-        queue.bytes = queue.bytes.saturating_sub(cost);
-        let is_busy = queue.bytes > self.busy_limit;
+        let before = queue.bytes;
+        queue.bytes = before.saturating_sub(cost);
+        let drained = before > low && queue.bytes <= low;
         drop(queue);
-        if was_busy && !is_busy {
+        if drained {
             self.drained.notify_waiters();
         }
     }
@@ -184,6 +186,24 @@ mod tests {
         let cost = signals.iter().map(|queued| queued.cost).sum();
         let (_, ()) = tokio::join!(outbox.writable(), async { outbox.written(cost) });
         assert_eq!(outbox.queued_bytes(), 0);
+    }
+
+    #[test]
+    fn who_waits_is_let_go_at_half_the_limit() {
+        let cost = link().cost();
+        let outbox = Outbox::new(4 * cost);
+        for _ in 0..5 {
+            outbox.push(pid(), link());
+        }
+        let mut waiting = std::pin::pin!(outbox.writable());
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        for left in [4, 3] {
+            assert!(waiting.as_mut().poll(&mut context).is_pending(), "{left} more");
+            outbox.written(cost);
+        }
+        assert!(waiting.as_mut().poll(&mut context).is_pending(), "three are left, and it waits for two");
+        outbox.written(cost);
+        assert!(waiting.as_mut().poll(&mut context).is_ready());
     }
 
     #[tokio::test]
