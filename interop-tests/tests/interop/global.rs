@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use interop_tests::{Beam, Release, Tiebeam, free_port, on_every_release, run, unique};
+use interop_tests::{Beam, Release, Tiebeam, free_port, is_long_run, on_every_release, run, unique};
 
 use crate::world::World;
 
@@ -190,4 +190,87 @@ fn a_mesh_of_all_releases_and_tiebeam() {
             beam.assert_quiet();
         }
     }
+}
+
+/// A node of a mesh; each knows a name before it meets the others.
+enum Member {
+    Beam(Beam),
+    Tiebeam(Tiebeam),
+}
+
+impl Member {
+    fn start(release: Option<Release>, port: u16) -> Self {
+        match release {
+            Some(release) => Self::Beam(Beam::start(release, &unique("beam"), port)),
+            None => Self::Tiebeam(Tiebeam::demo(&unique("rust"), port)),
+        }
+    }
+
+    fn atom(&self) -> String {
+        match self {
+            Self::Beam(beam) => beam.atom(),
+            Self::Tiebeam(tiebeam) => tiebeam.atom(),
+        }
+    }
+}
+
+/// Every order in which four can come one after the other.
+fn orders() -> Vec<[usize; 4]> {
+    let all = (0..256).map(|code| [code >> 6, code >> 4 & 3, code >> 2 & 3, code & 3]);
+    all.filter(|order| (0..4).all(|member| order.contains(&member))).collect()
+}
+
+/// One of each release and a tiebeam node; two BEAMs and two tiebeam nodes.
+#[test]
+fn four_meet_in_every_order() {
+    let scenario = "global::four_meet_in_every_order";
+    let releases = [Release::Otp25, Release::Otp27, Release::Otp29];
+    if !is_long_run(scenario) || !releases.iter().all(|release| release.is_here(scenario)) {
+        return;
+    }
+    let port = free_port();
+    let _epmd = Tiebeam::start(&unique("epmd"), port, &["--hidden"]);
+    let mut outside = Beam::start_with(Release::Otp27, &unique("out"), port, &["-start_epmd", "false", "-hidden"]);
+    let all = [Some(Release::Otp25), Some(Release::Otp27), Some(Release::Otp29), None];
+    let halves = [Some(Release::Otp25), Some(Release::Otp29), None, None];
+    for kinds in [all, halves] {
+        let mut slowest = std::time::Duration::ZERO;
+        for order in orders() {
+            slowest = slowest.max(meet(&mut outside, port, &kinds, order));
+        }
+        println!("in any order, the slowest was in sync after {slowest:?}");
+    }
+}
+
+/// They come together in this order. How long the slowest took from the dial until it was in sync.
+fn meet(outside: &mut Beam, port: u16, kinds: &[Option<Release>; 4], order: [usize; 4]) -> std::time::Duration {
+    let members = kinds.map(|release| Member::start(release, port));
+    let atoms = members.each_ref().map(Member::atom);
+    for (at, (member, atom)) in members.iter().zip(&atoms).enumerate() {
+        let process = if matches!(member, Member::Beam(_)) { "init" } else { "echo" };
+        let register =
+            format!("rpc:call({atom}, global, register_name, [{at}, rpc:call({atom}, erlang, whereis, [{process}])]).");
+        assert_eq!(outside.eval(&register), "yes");
+    }
+    let mut slowest = std::time::Duration::ZERO;
+    for member in &order[1..] {
+        let (it, first) = (&atoms[*member], &atoms[order[0]]);
+        let start = Instant::now();
+        let join =
+            format!("{{rpc:call({it}, net_kernel, connect_node, [{first}]), rpc:call({it}, global, sync, [])}}.");
+        assert_eq!(outside.eval(&join), "{true,ok}", "{order:?}");
+        slowest = slowest.max(start.elapsed());
+    }
+    for atom in &atoms {
+        outside.wait_for(&format!("length(rpc:call({atom}, erlang, nodes, []))."), "3");
+        assert_eq!(outside.eval(&format!("rpc:call({atom}, global, sync, []).")), "ok", "{order:?}");
+        let owners = format!("[node(rpc:call({atom}, global, whereis_name, [At])) || At <- [0, 1, 2, 3]].");
+        assert_eq!(outside.eval(&owners), format!("[{}]", atoms.join(",")), "{atom} in {order:?}");
+    }
+    for member in &members {
+        if let Member::Beam(beam) = member {
+            beam.assert_quiet();
+        }
+    }
+    slowest
 }

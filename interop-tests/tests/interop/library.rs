@@ -3,6 +3,7 @@
 mod order;
 mod promises;
 mod torture;
+mod transactions;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -18,6 +19,7 @@ use tokio::time::timeout;
 use self::order::node_events_frame_the_messages_of_their_connection;
 use self::promises::requests_and_promises_give_what_a_beam_gets;
 use self::torture::the_torture_set_comes_back_from_a_beam;
+use self::transactions::a_thousand_contended_transactions_exclude_each_other;
 
 on_every_release!(
     calls_out_give_values_and_typed_errors,
@@ -34,6 +36,7 @@ on_every_release!(
     the_torture_set_comes_back_from_a_beam,
     node_events_frame_the_messages_of_their_connection,
     requests_and_promises_give_what_a_beam_gets,
+    a_thousand_contended_transactions_exclude_each_other,
 );
 
 /// How long anything may take on a busy machine.
