@@ -28,6 +28,8 @@ struct Queue {
     signals: VecDeque<Queued>,
     /// Queued and taken but not yet written.
     bytes: usize,
+    /// More than the busy limit was queued, and since then it was never down to half of that.
+    busy: bool,
     tick: bool,
     closed: bool,
 }
@@ -53,7 +55,7 @@ pub(crate) enum Taken {
     Closed,
 }
 
-/// More than the busy limit is queued.
+/// More than the busy limit was queued, and not enough of it has been written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the connection is busy")]
 pub(crate) struct Busy;
@@ -73,6 +75,7 @@ impl Outbox {
         }
         let was_empty = queue.signals.is_empty();
         queue.bytes += cost;
+        queue.busy |= queue.bytes > self.busy_limit;
         queue.signals.push_back(Queued { sender, signal, cost });
         drop(queue);
         if was_empty {
@@ -80,7 +83,7 @@ impl Outbox {
         }
     }
 
-    /// Waits until the queue is under the busy limit, or closed. Cancel-safe.
+    /// Waits while the connection is busy: until half the busy limit is left, or the queue is closed. Cancel-safe.
     pub(crate) async fn writable(&self) {
         loop {
             let drained = self.drained.notified();
@@ -96,7 +99,7 @@ impl Outbox {
     /// Whether a sender would have to wait.
     pub(crate) fn check_writable(&self) -> Result<(), Busy> {
         let queue = self.lock();
-        if queue.closed || queue.bytes <= self.busy_limit { Ok(()) } else { Err(Busy) }
+        if queue.closed || !queue.busy { Ok(()) } else { Err(Busy) }
     }
 
     /// Takes all that is queued; waits while nothing is. For the one writer.
@@ -124,11 +127,10 @@ impl Outbox {
 
     /// Says that so much of what was taken has been written.
     pub(crate) fn written(&self, cost: usize) {
-        let low = self.busy_limit / 2;
         let mut queue = self.lock();
-        let before = queue.bytes;
-        queue.bytes = before.saturating_sub(cost);
-        let drained = before > low && queue.bytes <= low;
+        queue.bytes = queue.bytes.saturating_sub(cost);
+        let drained = queue.busy && queue.bytes <= self.busy_limit / 2;
+        queue.busy &= !drained;
         drop(queue);
         if drained {
             self.drained.notify_waiters();
@@ -202,7 +204,9 @@ mod tests {
             outbox.written(cost);
         }
         assert!(waiting.as_mut().poll(&mut context).is_pending(), "three are left, and it waits for two");
+        assert_eq!(outbox.check_writable(), Err(Busy), "whoever comes now would keep it waiting");
         outbox.written(cost);
+        assert_eq!(outbox.check_writable(), Ok(()));
         assert!(waiting.as_mut().poll(&mut context).is_ready());
     }
 
