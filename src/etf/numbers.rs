@@ -75,6 +75,8 @@ fn next(rest: &mut &[u8]) -> Option<Term> {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
 
     use super::super::{DecodeErrorKind, Limits, decode, decode_with};
     use super::*;
@@ -135,5 +137,34 @@ mod tests {
         let limits = Limits { max_depth: 0, ..Limits::default() };
         let error = decode_with(&list(1, &[&[97, 1], &[106]]), &limits).unwrap_err();
         assert_eq!(error.kind, DecodeErrorKind::TooDeep);
+    }
+
+    /// A number as it may be written, well or badly.
+    fn written() -> impl Strategy<Value = Vec<u8>> {
+        let with_tag = |tag: u8| move |bytes: Vec<u8>| [&[tag][..], &bytes].concat();
+        prop_oneof![
+            any::<u8>().prop_map(|byte| vec![97, byte]),
+            vec(any::<u8>(), 4).prop_map(with_tag(98)),
+            vec(any::<u8>(), 8).prop_map(with_tag(70)),
+            (any::<u8>(), vec(prop_oneof![Just(0), any::<u8>()], 0..30))
+                .prop_map(|(sign, magnitude)| { [&[110, magnitude.len() as u8, sign][..], &magnitude].concat() }),
+        ]
+    }
+
+    proptest! {
+        /// A tuple of the same numbers goes through the loop.
+        #[test]
+        fn the_loop_reads_the_same_numbers(numbers in vec(written(), 1..20)) {
+            let (count, bytes) = (numbers.len() as u8, numbers.concat());
+            let tuple: Bytes = [&[131, 104, count][..], &bytes].concat().into();
+            let in_one_go = decode(&list(count, &[&bytes, &[106]]));
+            match decode(&tuple) {
+                Ok(term) => {
+                    let numbers = term.as_tuple().expect("a tuple").to_vec();
+                    prop_assert_eq!(in_one_go.unwrap(), Term::from(numbers));
+                }
+                Err(error) => prop_assert_eq!(in_one_go.unwrap_err().kind, error.kind),
+            }
+        }
     }
 }

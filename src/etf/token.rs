@@ -7,7 +7,7 @@ use super::error::{DecodeError, DecodeErrorKind};
 use super::reader::{Reader, Shared};
 use super::tag::Tag;
 use crate::term::atom::hashpjw;
-use crate::term::{Atom, AtomError, Creation, Pid, Port, Ref};
+use crate::term::{Atom, AtomError, Creation, Pid, Port, Ref, small};
 
 /// A leaf, or the head of a container whose elements follow.
 #[derive(Debug, Clone, Copy)]
@@ -407,18 +407,6 @@ impl<'a> Reader<'a> {
             Some(_) | None => Err(self.fail(DecodeErrorKind::Reference)),
         }
     }
-}
-
-/// The integer, if it fits; of the magnitude no byte at the end is 0.
-#[inline]
-fn small(negative: bool, magnitude: &[u8]) -> Option<i64> {
-    if magnitude.len() > 8 {
-        return None;
-    }
-    let mut word = [0; 8];
-    word[..magnitude.len()].copy_from_slice(magnitude);
-    let word = i128::from(u64::from_le_bytes(word));
-    i64::try_from(if negative { -word } else { word }).ok()
 }
 
 /// Digits, a point, digits, and perhaps an exponent: what `sys_chars_to_double` of the emulator takes.

@@ -51,10 +51,8 @@ impl Integer {
     pub(crate) fn from_magnitude(negative: bool, magnitude: &[u8]) -> Self {
         let used = magnitude.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
         let magnitude = &magnitude[..used];
-        if used <= 8 {
-            if let Some(small) = small(negative, magnitude) {
-                return Self(Repr::Small(small));
-            }
+        if let Some(small) = small(negative, magnitude) {
+            return Self(Repr::Small(small));
         }
         if used > INLINE {
             return Self(Repr::Long(Arc::new(Long { negative, magnitude: magnitude.into() })));
@@ -122,8 +120,9 @@ fn word(magnitude: &[u8]) -> Option<u64> {
     Some(u64::from_le_bytes(bytes))
 }
 
+/// The integer of this sign and this magnitude, least byte first, if it fits; no byte at the end may be 0.
 #[inline]
-fn small(negative: bool, magnitude: &[u8]) -> Option<i64> {
+pub(crate) fn small(negative: bool, magnitude: &[u8]) -> Option<i64> {
     let word = word(magnitude)?;
     if negative { 0_i64.checked_sub_unsigned(word) } else { i64::try_from(word).ok() }
 }

@@ -167,8 +167,10 @@ impl FromIterator<Term> for List {
 impl List {
     /// The proper list of these elements, which stay where they are.
     pub(crate) fn from_elements(items: Arc<[Term]>) -> Self {
+        if items.is_empty() {
+            return Self::nil();
+        }
         match string_of(&items) {
-            _ if items.is_empty() => Self::nil(),
             Some(bytes) => Self(Repr::Bytes(bytes)),
             None => Self(Repr::Terms(items)),
         }

@@ -31,7 +31,7 @@ pub use self::eetf::EetfError;
 pub use self::fun::{Fun, LocalFun, Record};
 pub use self::id::{Creation, NodeName, NodeNameError, Pid, Port, Ref};
 pub use self::integer::Integer;
-pub(crate) use self::integer::Parts;
+pub(crate) use self::integer::{Parts, small};
 pub use self::list::{Iter as ListIter, List};
 pub use self::map::Map;
 
